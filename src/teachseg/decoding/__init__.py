@@ -1,0 +1,1 @@
+"""What the networks' answers mean: from logits to Detections."""

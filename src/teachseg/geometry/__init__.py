@@ -1,0 +1,1 @@
+"""Arithmetic of boxes and masks: pure functions without parameters."""

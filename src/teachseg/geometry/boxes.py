@@ -1,0 +1,151 @@
+"""Boxes: areas, overlaps, and the deltas that carry one box onto another.
+
+Letters
+    N, A, B  numbers of boxes
+
+Boxes are (x1, y1, x2, y2) in pixel edges: pixel i covers [i, i + 1), a width is x2 - x1, never + 1.
+Other people's conventions enter through `from_inclusive` and `from_xywh`.
+
+Lesson: 01 (areas, overlaps), 04 (deltas)
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from teachseg.checks import check_boxes, check_shape
+
+MAX_GROWTH = 1000 / 16  # a delta may enlarge a box this many times [Detectron, BBOX_XFORM_CLIP]
+EPS = 1e-9  # square pixels; keeps 0 / 0 out of overlaps
+
+
+def from_inclusive(boxes: Tensor) -> Tensor:
+    """Boxes whose x2, y2 name the last pixel *inside* -> boxes whose x2, y2 name the far edge.
+
+    MNC's released code counts pixels, so its widths are x2 - x1 + 1; ours are x2 - x1.
+
+    Args:
+        boxes: (N, 4) (x1, y1, x2, y2), the last two inclusive.
+
+    >>> from_inclusive(torch.tensor([[0., 0., 15., 15.]]))
+    tensor([[ 0.,  0., 16., 16.]])
+    """
+    check_boxes(boxes)
+    return boxes + boxes.new_tensor([0, 0, 1, 1])
+
+
+def from_xywh(boxes: Tensor) -> Tensor:
+    """COCO's (x, y, width, height) -> (x1, y1, x2, y2), both in pixel edges; (N, 4) -> (N, 4).
+
+    >>> from_xywh(torch.tensor([[10., 20., 5., 8.]]))
+    tensor([[10., 20., 15., 28.]])
+    """
+    check_boxes(boxes)
+    return torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], dim=1)
+
+
+def box_area(boxes: Tensor) -> Tensor:
+    """(N, 4) xyxy in pixels -> (N,) in square pixels; 0 for a box that is turned inside out."""
+    check_boxes(boxes)
+    return (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1)
+
+
+def box_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Share of their union that two boxes have in common, for every pair.
+
+    Args:
+        a: (A, 4) xyxy, pixels.
+        b: (B, 4) xyxy, in the same frame as `a`.
+
+    Returns:
+        (A, B) in [0, 1]; 0 where boxes at most touch, and for boxes without area.
+
+    >>> box_iou(torch.tensor([[0., 0., 2., 2.]]), torch.tensor([[1., 0., 3., 2.]]))
+    tensor([[0.3333]])
+    """
+    area_a, area_b = box_area(a), box_area(b)
+    corner_1 = torch.maximum(a[:, None, :2], b[:, :2])  # (A, B, 2)
+    corner_2 = torch.minimum(a[:, None, 2:], b[:, 2:])
+    common = (corner_2 - corner_1).clamp(min=0).prod(dim=2)  # (A, B)
+    union = area_a[:, None] + area_b - common
+    return common / union.clamp(min=EPS)
+
+
+def clip_boxes(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Cut boxes off at the border of an image.
+
+    Args:
+        boxes: (..., 4) xyxy, pixels.
+        image_size: (height, width).
+
+    Returns:
+        (..., 4); a box wholly outside becomes one without area, on the border.
+    """
+    height, width = image_size
+    x, y = boxes[..., 0::2].clamp(0, width), boxes[..., 1::2].clamp(0, height)
+    return torch.stack([x[..., 0], y[..., 0], x[..., 1], y[..., 1]], dim=-1)
+
+
+def center_size(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """(..., 4) xyxy -> centers (..., 2), sizes (..., 2), both as (x, y)."""
+    return (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
+
+
+def encode_boxes(
+    boxes: Tensor, anchors: Tensor, weights: tuple[float, float, float, float] = (1, 1, 1, 1)
+) -> Tensor:
+    """The deltas that would carry each anchor onto its box.   [Faster R-CNN, section 3.1.2, Eq. 2]
+
+    paper      here
+    x, w       center, size              of the box
+    x_a, w_a   center_a, size_a          of the anchor
+    t_x, t_w   columns 0 and 2           of the result
+
+    Args:
+        boxes, anchors: (N, 4) xyxy, one frame, sides > 0.
+        weights: what each delta is multiplied by; (10, 10, 5, 5) in the second stage of Fast R-CNN,
+            which divides by the standard deviations (0.1, 0.1, 0.2, 0.2).
+
+    Returns:
+        (N, 4) as (t_x, t_y, t_w, t_h): shifts in anchor sides, then natural logs of the growth.
+
+    >>> encode_boxes(torch.tensor([[0., 0., 20., 10.]]), torch.tensor([[0., 0., 10., 10.]]))
+    tensor([[0.5000, 0.0000, 0.6931, 0.0000]])
+    """
+    check_boxes(boxes, "boxes", sides=True)
+    check_boxes(anchors, "anchors", sides=True)
+    if len(boxes) != len(anchors):
+        raise ValueError(
+            f"encode_boxes pairs them one by one, but got {len(boxes)} boxes and "
+            f"{len(anchors)} anchors. Pick the box of each anchor first: boxes[matched]."
+        )
+    center, size = center_size(boxes)
+    center_a, size_a = center_size(anchors)
+    deltas = torch.cat([(center - center_a) / size_a, (size / size_a).log()], dim=1)
+    return deltas * deltas.new_tensor(weights)
+
+
+def decode_boxes(
+    deltas: Tensor, anchors: Tensor, weights: tuple[float, float, float, float] = (1, 1, 1, 1)
+) -> Tensor:
+    """Undo `encode_boxes`.
+
+    Growth is capped at `MAX_GROWTH` times, so that a wild early delta cannot overflow exp.
+
+    Args:
+        deltas: (..., 4).
+        anchors: (..., 4) xyxy, broadcast against `deltas`: (R, 1, 4) beside (R, K, 4) moves each
+            box K ways.
+
+    Returns:
+        (..., 4) xyxy, in the frame of the anchors, not clipped.
+    """
+    if deltas.shape[-1] != 4 or anchors.shape[-1] != 4:
+        check_shape(deltas, "N 4", "deltas")
+        check_shape(anchors, "N 4", "anchors")
+    center_a, size_a = center_size(anchors)
+    deltas = deltas / deltas.new_tensor(weights)
+    center = center_a + deltas[..., :2] * size_a
+    size = size_a * deltas[..., 2:].clamp(max=math.log(MAX_GROWTH)).exp()
+    return torch.cat([center - size / 2, center + size / 2], dim=-1)

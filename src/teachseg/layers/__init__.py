@@ -1,0 +1,1 @@
+"""The parts a network is built from: thin modules and functions that never see ground truth."""

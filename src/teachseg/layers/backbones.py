@@ -1,0 +1,264 @@
+"""Backbones: from images to feature maps of several strides.
+
+`CourseNet` is small and learns from scratch; `ResNet`, `VGG16` and `MobileNetV2` are torchvision's
+networks, cut where their stride changes. All give a list of feature maps, finest first, and say
+what they give in `out_channels` and `strides`.
+
+Letters
+    N     images in the batch
+    C     channels of a feature map
+    H, W  height and width of the images, in pixels
+
+Lesson: 03
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision import models
+from torchvision.ops import FrozenBatchNorm2d
+
+CHANNELS_PER_GROUP = 16  # of group normalisation; it needs no batch, so a batch of 2 trains too
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group normalisation in groups of `CHANNELS_PER_GROUP`, or one where that does not divide."""
+    groups = channels // CHANNELS_PER_GROUP if channels % CHANNELS_PER_GROUP == 0 else 1
+    return nn.GroupNorm(groups, channels)
+
+
+def conv_norm(in_channels: int, out_channels: int, stride: int = 1, size: int = 3) -> nn.Sequential:
+    """A convolution that keeps the middle of each window in place, and its normalisation."""
+    conv = nn.Conv2d(in_channels, out_channels, size, stride, padding=size // 2, bias=False)
+    return nn.Sequential(conv, group_norm(out_channels))
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions whose answer is added to what came in.   [He et al. 2016, Fig. 2]"""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
+        super().__init__()
+        self.first = conv_norm(in_channels, out_channels, stride)
+        self.second = conv_norm(out_channels, out_channels)
+        same = in_channels == out_channels and stride == 1
+        self.shortcut = (
+            nn.Identity() if same else conv_norm(in_channels, out_channels, stride, size=1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C_in, H, W) -> (N, C_out, H / stride, W / stride)"""
+        y = F.relu(self.first(x), inplace=True)
+        return F.relu(self.second(y) + self.shortcut(x), inplace=True)
+
+
+class CourseNet(nn.Module):
+    """A small residual network: stride 2 in the stem, then 4, 8, 16 as deep as `blocks` says."""
+
+    def __init__(
+        self,
+        stem_channels: int = 32,
+        channels: Sequence[int] = (64, 128, 192),
+        blocks: Sequence[int] = (1, 2, 2),
+    ):
+        super().__init__()
+        self.out_channels = tuple(channels)
+        self.strides = tuple(4 * 2**i for i in range(len(channels)))
+        self.stem = conv_norm(3, stem_channels, stride=2)
+        stages, width = [], stem_channels
+        for out, depth in zip(channels, blocks):
+            first = ResidualBlock(width, out, stride=2)
+            stages.append(
+                nn.Sequential(first, *(ResidualBlock(out, out) for _ in range(depth - 1)))
+            )
+            width = out
+        self.stages = nn.ModuleList(stages)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) -> a map (N, C, ceil(H / stride), ceil(W / stride)) for each stride."""
+        x = F.relu(self.stem(images), inplace=True)
+        features = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return features
+
+
+class ResNet(nn.Module):
+    """torchvision's resnet18 ... resnet152 up to their last convolution; strides 4, 8, 16, 32."""
+
+    def __init__(self, name: str = "resnet50", frozen_norm: bool = True):
+        super().__init__()
+        norm = FrozenBatchNorm2d if frozen_norm else nn.BatchNorm2d
+        whole = getattr(models, name)(weights=None, norm_layer=norm)
+        for part in ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4"):
+            self.add_module(part, getattr(whole, part))
+        base = whole.fc.in_features
+        self.out_channels = (base // 8, base // 4, base // 2, base)
+        self.strides = (4, 8, 16, 32)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) -> four maps, of strides 4, 8, 16, 32."""
+        x = F.max_pool2d(F.relu(self.bn1(self.conv1(images)), inplace=True), 3, stride=2, padding=1)
+        features = []
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+            features.append(x)
+        return features
+
+    def stages(self) -> list[nn.Module]:
+        """What `freeze` freezes, first to last: stem, layer1 .. layer4."""
+        return [
+            nn.ModuleList([self.conv1, self.bn1]),
+            self.layer1,
+            self.layer2,
+            self.layer3,
+            self.layer4,
+        ]
+
+
+class Cut(nn.Module):
+    """A torchvision network that is one long `features` list, cut after the given layers."""
+
+    def __init__(
+        self,
+        features: nn.Sequential,
+        cuts: Sequence[int],
+        channels: Sequence[int],
+        strides: Sequence[int],
+    ):
+        super().__init__()
+        self.features = features[: cuts[-1]]
+        self.cuts, self.out_channels, self.strides = tuple(cuts), tuple(channels), tuple(strides)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) -> one map for each of `strides`."""
+        maps, x = [], images
+        for i, layer in enumerate(self.features, start=1):
+            x = layer(x)
+            if i in self.cuts:
+                maps.append(x)
+        return maps
+
+    def stages(self) -> list[nn.Module]:
+        """What `freeze` freezes, first to last: the layers before each cut."""
+        starts = (0, *self.cuts[:-1])
+        return [self.features[a:b] for a, b in zip(starts, self.cuts)]
+
+
+class VGG16(Cut):
+    """torchvision's vgg16 up to conv5_3, without the last pooling; strides 4, 8, 16."""
+
+    def __init__(self, frozen_norm: bool = True):
+        features = models.vgg16(weights=None).features  # it has no norm layers to freeze
+        super().__init__(features, (16, 23, 30), (256, 512, 512), (4, 8, 16))
+
+
+class MobileNetV2(Cut):
+    """torchvision's mobilenet_v2 up to its last convolution; strides 4, 8, 16, 32."""
+
+    def __init__(self, frozen_norm: bool = True):
+        norm = FrozenBatchNorm2d if frozen_norm else nn.BatchNorm2d
+        features = models.mobilenet_v2(weights=None, norm_layer=norm).features
+        super().__init__(features, (4, 7, 14, 19), (24, 32, 96, 1280), (4, 8, 16, 32))
+
+
+BACKBONES: dict[str, Callable[..., nn.Module]] = {
+    "course": CourseNet,
+    "resnet18": lambda **options: ResNet("resnet18", **options),
+    "resnet50": lambda **options: ResNet("resnet50", **options),
+    "resnet101": lambda **options: ResNet("resnet101", **options),
+    "vgg16": VGG16,
+    "mobilenet_v2": MobileNetV2,
+}
+
+
+def build_backbone(name: str, **options) -> nn.Module:
+    """A backbone by its name in `BACKBONES`, with random weights.
+
+    Args:
+        options: for "course" those of `CourseNet`; for the others `frozen_norm`, whether batch
+            normalisation keeps the pretrained statistics, as all three papers do.
+    """
+    if name not in BACKBONES:
+        raise ValueError(f"There is no backbone {name!r}. Choose one of: {', '.join(BACKBONES)}.")
+    return BACKBONES[name](**options)
+
+
+def load_backbone_weights(backbone: nn.Module, name: str, weights: str | Path) -> None:
+    """Fill a backbone with pretrained weights.
+
+    Args:
+        name: the backbone's name in `BACKBONES`.
+        weights: a name of torchvision's weight enum such as "IMAGENET1K_V1" or "DEFAULT",
+            downloaded once by torchvision; or the path of a .safetensors file with its keys.
+
+    Raises:
+        ValueError: the file cannot be read, or tensors that the backbone needs are missing from it.
+    """
+    path = Path(weights)
+    if path.suffix == ".safetensors":
+        try:
+            state = load_file(path)
+        except (OSError, SafetensorError) as error:
+            raise ValueError(
+                f"{path} cannot be read as backbone weights: {error}. A .safetensors file "
+                f"with the keys of torchvision's {name} is needed."
+            ) from error
+    else:
+        try:
+            state = models.get_model_weights(name)[str(weights)].get_state_dict(progress=False)
+        except KeyError:
+            known = ", ".join(weight.name for weight in models.get_model_weights(name))
+            raise ValueError(
+                f"torchvision's {name} has no weights {str(weights)!r}. It has: {known}. "
+                "A file must end in .safetensors."
+            ) from None
+    needed = backbone.state_dict()
+    missing = [
+        key for key in needed if key not in state and not key.endswith("num_batches_tracked")
+    ]
+    if missing:
+        raise ValueError(
+            f"{weights} lacks {len(missing)} of the {len(needed)} tensors of {name}, the "
+            f"first of them {missing[0]}. Were these weights saved from another network?"
+        )
+    wrong = [key for key in needed if key in state and state[key].shape != needed[key].shape]
+    if wrong:
+        raise ValueError(
+            f"{wrong[0]} in {weights} is {tuple(state[wrong[0]].shape)}, but {name} needs "
+            f"{tuple(needed[wrong[0]].shape)}. Were these saved from another network?"
+        )
+    backbone.load_state_dict({key: state[key] for key in needed if key in state}, strict=False)
+
+
+def freeze(backbone: nn.Module, num_stages: int) -> None:
+    """Stop the first `num_stages` stages of a torchvision backbone from learning."""
+    if isinstance(backbone, CourseNet):
+        raise ValueError(
+            "CourseNet starts from random weights, which are not worth keeping: freeze one of "
+            "torchvision's backbones, after load_backbone_weights()."
+        )
+    for stage in backbone.stages()[:num_stages] if num_stages else []:
+        for parameter in stage.parameters():
+            parameter.requires_grad_(False)
+
+
+class Normalize(nn.Module):
+    """Images in [0, 1] -> what the backbone was trained on: (x - mean) / std, a channel each."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]):
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(3, H, W) in [0, 1] -> (3, H, W)"""
+        return (image - self.mean) / self.std

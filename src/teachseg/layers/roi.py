@@ -1,0 +1,515 @@
+"""Reading features inside boxes: RoIPool, RoIWarp, RoIAlign, one under another.
+
+Letters
+    N        images in the batch
+    R        boxes ("rois") of all images together
+    C, H, W  channels, height, width of a feature map
+    S        bins a side of the block that is read from each box (S_y, S_x where sides differ)
+    n        samples a bin and axis
+    k        cells that one bin looks at along one axis
+    z        a coordinate on a feature map: at z = u one reads cell u, between cells a mix of both
+
+A roi is (image index, x1, y1, x2, y2), the box in image pixels; times `spatial_scale` it is in
+feature cells. The three operators put the box on the map, divide it into S x S bins and read a
+value a bin; they differ in what they round and where they look:
+
+    operator                   box      bins     a bin is                         z of a box edge
+    roi_pool                   rounded  rounded  the largest of its cells         x * scale, rounded
+    roi_warp, rounding=True    rounded  exact    one sample at the bin's start    x * scale, rounded
+    roi_warp                   exact    exact    one sample at the bin's start    x * scale
+    roi_align, aligned=False   exact    exact    the mean of n x n samples        x * scale
+    roi_align                  exact    exact    the mean of n x n samples        x * scale - 1/2
+
+The last column is the half-pixel trap. Pixel edges count from the image's corner, so the middle of
+cell u is at u + 1/2 of the scaled image. Only `roi_align` (aligned=True) takes the half off; all
+older operators say that cell u sits at u, and so read half a cell too far down and to the right.
+
+Lesson: 10
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from teachseg.checks import check_shape
+
+READ_AT_ONCE = 4_000_000  # (bin, cell) pairs read in one go where boxes are read group by group
+MODE_MAX = 2              # torch.embedding_bag's number for "the largest of the bag"
+
+
+class AxisWeights(NamedTuple):
+    """What every bin reads along one axis: the separable half of an operator."""
+
+    cells: Tensor    # (R, S, k) int64 in 0..size-1: rows (or columns) of the feature map
+    weights: Tensor  # (R, S, k) how much each counts; 0 for what is off the map
+
+
+# ---------------------------------------------------------------------------------------------
+# Small shared pieces
+# ---------------------------------------------------------------------------------------------
+
+
+def to_rois(boxes: list[Tensor]) -> Tensor:
+    """Boxes of each image, (R_i, 4) xyxy -> (R, 5) rois: each box with its image's index in front.
+
+    >>> to_rois([torch.zeros(0, 4), torch.tensor([[1.0, 2.0, 3.0, 4.0]])])
+    tensor([[1., 1., 2., 3., 4.]])
+    """
+    if len(boxes) == 0:
+        raise ValueError("boxes is an empty list: pass one (R_i, 4) tensor an image, "
+                         "torch.zeros(0, 4) for an image without boxes.")
+    return torch.cat([F.pad(of_image, (1, 0), value=i) for i, of_image in enumerate(boxes)])
+
+
+def round_half_away(x: Tensor) -> Tensor:
+    """To the nearest whole number, halves away from zero, as C's round(); torch's go to even.
+
+    >>> round_half_away(torch.tensor([23 / 16, 24 / 16, 2.5, -2.5]))
+    tensor([ 1.,  2.,  3., -3.])
+    """
+    whole = x.trunc()
+    return whole + (2 * (x - whole)).trunc()
+
+
+def axis_weights(z: Tensor, size: int, reach: float | None = None) -> AxisWeights:
+    """Linear interpolation at z: kappa(z - u) = max(0, 1 - |z - u|) for the two cells u around it.
+
+    Args:
+        z: (R, S, n) coordinates; all n samples of a bin go into one entry of the result.
+        size: cells of the map along this axis, in 0..size-1.
+        reach: how far beyond the outermost cells' middles one may still look; what is seen there is
+            the outermost cell, and 0 beyond. None: kappa alone decides, and as there is no cell
+            beyond the edge, what is seen fades to 0 within one cell.
+
+    Returns:
+        cells, weights (R, S, 2n). The gradient of the weights to z is the slope to the right where
+        z is whole, and 0 where z is held at the edge.
+    """
+    if reach is None:
+        seen = torch.ones_like(z, dtype=torch.bool)
+        z = z.clamp(-1, size)
+    else:
+        seen = (z >= -reach) & (z <= size - 1 + reach)
+        z = torch.where(z < size - 1, z.clamp(min=0), size - 1)
+
+    low = z.detach().floor()
+    share = z - low                                            # of the upper cell
+    cells = torch.stack([low, low + 1], dim=-1).long()         # (R, S, n, 2)
+    weights = torch.stack([1 - share, share], dim=-1)
+    counts = seen[..., None] & (cells >= 0) & (cells < size)
+    return AxisWeights(cells.clamp(0, size - 1).flatten(2), (weights * counts).flatten(2))
+
+
+def axis_matrix(axis: AxisWeights, size: int) -> Tensor:
+    """The same weights as a matrix, (R, S, size): row i says what bin i reads of each cell."""
+    rois, bins, _ = axis.cells.shape
+    return axis.weights.new_zeros(rois, bins, size).scatter_add(2, axis.cells, axis.weights)
+
+
+def read_bins(features: Tensor, image: Tensor, y: AxisWeights, x: AxisWeights) -> Tensor:
+    """Weighted sums of cells, one a bin: out_rc = A_y F_c A_x^T, without the zeros of A_y and A_x.
+
+    A_y (S_y, H) and A_x (S_x, W) are the `axis_matrix` of box r. Nearly all of their entries are 0,
+    so rather than multiply we look up: each bin is a "bag" of k_y * k_x cells with a weight each.
+    With the channels of a cell side by side in memory a bag's sum is a few additions of vectors,
+    which torch has as `embedding_bag` (words there, cells here), and its gradients to the features
+    and to the weights, thus to the box, come with it.
+
+    Args:
+        features: (N, C, H, W) float32 or float64.
+        image: (R,) int64, each box's image.
+
+    Returns:
+        (R, C, S_y, S_x), a view with the channels last in memory.
+    """
+    channels, height, width = features.shape[1:]
+    rois, bins_y, _ = y.cells.shape
+    bins_x = x.cells.shape[1]
+
+    # 1. Pair every row of a bin with every column: (R, S_y, S_x, k_y, k_x), a bin's pairs flat.
+    rows = (image * height)[:, None, None] + y.cells
+    cells = rows[:, :, None, :, None] * width + x.cells[:, None, :, None, :]
+    weights = y.weights[:, :, None, :, None] * x.weights[:, None, :, None, :]
+    bags = (rois * bins_y * bins_x, y.cells.shape[2] * x.cells.shape[2])
+
+    # 2. Sum each bag.
+    table, cells = cell_table(features, cells.reshape(bags))
+    weights = weights.reshape(bags).to(table.dtype)
+    values = F.embedding_bag(cells, table, per_sample_weights=weights, mode="sum")
+    return values.view(rois, bins_y, bins_x, channels).permute(0, 3, 1, 2)
+
+
+def cell_table(features: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+    """Features as a table of one row a cell, and where in the table each of `cells` stands.
+
+    Args:
+        features: (N, C, H, W).
+        cells: any shape, int64: (image * H + row) * W + column.
+
+    Returns:
+        table (U, C) with the channels side by side; cells as rows of it. U is N * H * W, but on
+        the CPU, where turning a large map costs more than reading a few boxes, only the cells that
+        are asked for if they are fewer than half. (A GPU would have to wait for their number.)
+    """
+    channels, area = features.shape[1], features.shape[2] * features.shape[3]
+    if features.device.type == "cpu" and not is_channels_last(features):
+        asked = torch.zeros(len(features) * area, dtype=torch.bool)
+        asked[cells.flatten()] = True
+        used = asked.nonzero().flatten()
+        if 2 * len(used) < len(asked):
+            table = features.flatten(2).transpose(1, 2)[used // area, used % area]
+            return table, (asked.cumsum(0) - 1)[cells]
+    return features.permute(0, 2, 3, 1).contiguous().view(-1, channels), cells
+
+
+# ---------------------------------------------------------------------------------------------
+# The three operators
+# ---------------------------------------------------------------------------------------------
+
+
+def roi_pool(
+    features: Tensor, rois: Tensor, output_size: int | tuple[int, int], spatial_scale: float = 1.0
+) -> Tensor:
+    """RoIPool: each bin's largest cell; box and bins are rounded.      [Fast R-CNN, section 2.1]
+
+    The box is rounded twice: its corners to the nearest cells, both of which belong to it (so it is
+    x2 - x1 + 1 wide, at least 1), then each bin outwards, from floor to ceil, so that bins share
+    cells. Equal to torchvision.ops.roi_pool in values and gradients.
+
+    Args:
+        features: (N, C, H, W) float.
+        rois: (R, 5) image index and xyxy in image pixels; may be unsorted, off the map, inverted.
+        output_size: S, or (S_y, S_x).
+        spatial_scale: feature cells an image pixel, 1/16 for a map of stride 16.
+
+    Returns:
+        (R, C, S_y, S_x); 0 in a bin without cells. The gradient goes to each bin's largest cell
+        (the first of several), none to the box. A GPU is waited for: how many cells are there?
+    """
+    bins, image, boxes = enter(features, rois, output_size, spatial_scale)
+    height, width = features.shape[2:]
+    corners = round_half_away(boxes.detach())
+    first_y, count_y = pool_bins(corners[:, 1], corners[:, 3], bins[0], height)
+    first_x, count_x = pool_bins(corners[:, 0], corners[:, 2], bins[1], width)
+
+    # 1. List the cells of every bin, row by row, one bin after another.
+    areas, spans = torch.broadcast_tensors(count_y[:, :, None] * count_x[:, None], count_x[:, None])
+    corner = ((image * height)[:, None] + first_y)[:, :, None] * width + first_x[:, None]
+    areas, spans, corner = areas.flatten(), spans.flatten(), corner.flatten()  # one entry a bin
+    begin = areas.cumsum(0) - areas
+    bin_of = torch.repeat_interleave(areas)
+    step = torch.arange(len(bin_of), device=areas.device) - begin[bin_of]
+    down = step.div(spans[bin_of], rounding_mode="floor")
+    cells = corner[bin_of] + down * width + (step - down * spans[bin_of])
+    if len(cells) == 0:  # no box, or every bin off the map
+        return nothing(features, len(rois), bins)
+
+    # 2. Find each bin's largest cell, channel by channel; then read it: gradients go where we read.
+    table, cells = cell_table(at_least_float32(features), cells)
+    winners = torch.embedding_bag(table.detach(), cells, begin, False, MODE_MAX)[3]  # (bins, C)
+    values = table.gather(0, winners.clamp(min=0))
+    values = torch.where(areas[:, None] > 0, values, 0)
+    return leave(features, values.view(len(rois), *bins, -1).permute(0, 3, 1, 2))
+
+
+def pool_bins(low: Tensor, high: Tensor, bins: int, size: int) -> tuple[Tensor, Tensor]:
+    """RoIPool's bins along one axis: rounded corners (R,) -> first cells and counts, (R, S)."""
+    bin_size = (high - low + 1).clamp(min=1)[:, None] / bins
+    i = torch.arange(bins, dtype=low.dtype, device=low.device)
+    first = ((i * bin_size).floor() + low[:, None]).clamp(0, size).long()
+    end = (((i + 1) * bin_size).ceil() + low[:, None]).clamp(0, size).long()
+    return first, (end - first).clamp(min=0)
+
+
+def roi_warp(
+    features: Tensor,
+    rois: Tensor,
+    output_size: int | tuple[int, int],
+    spatial_scale: float = 1.0,
+    rounding: bool = False,
+) -> Tensor:
+    """RoIWarp: one interpolated value a bin, differentiable in the box too.     [MNC, section 3.2]
+
+        F_roi(u', v') = sum over u, v of g(u, u') g(v, v') F(u, v)
+        g(u, u')      = kappa(x_1 + (u' / W') w - u),   kappa(z) = max(0, 1 - |z|)
+
+    paper      here
+    u, u'      a cell of the map; a bin, in 0..W'-1
+    W', w      S_x; the box's width in cells
+    x_i        x_1, the LEFT edge. The paper calls (x_i, y_i) the box's centre: then its formula
+               would read from the centre to the right of the box. It is right for the left edge,
+               which is what the authors' code takes.
+    dG/dB      autograd: the slope of kappa, times 1 - u'/W' to x_1 and u'/W' to x_2
+
+    So each bin is read at its start, not its middle, and cell u sits at z = u. The map ends where
+    its cells end: up to one cell beyond the outermost the value fades to 0.
+
+    Args:
+        features: (N, C, H, W) float.
+        rois: (R, 5) image index and xyxy in image pixels.
+        output_size: S, or (S_y, S_x). MNC warps to 28 and then takes the largest of 2 x 2.
+        spatial_scale: feature cells an image pixel.
+        rounding: as the authors' code and not as the paper: the scaled corners are rounded (halves
+            away from zero), an inverted box is 0 wide, and half a cell beyond the outermost ones
+            the value is theirs, then 0. The gradient ignores the rounding, as theirs does: to x_1
+            it is scale (1 - u'/W') dF/dx, to x_2 scale u'/W' dF/dx. (Theirs is 0 to all four
+            corners where either axis is in its last cell; ours only along that axis.)
+
+    Returns:
+        (R, C, S_y, S_x), with gradients to features and to rois[:, 1:]. An inverted box is read
+        mirrored (rounding=False).
+    """
+    bins, image, boxes = enter(features, rois, output_size, spatial_scale)
+    if len(rois) == 0:
+        return nothing(features, 0, bins)
+    if rounding:
+        boxes = boxes - boxes.detach() + round_half_away(boxes.detach())  # value rounded, slope 1
+    start, extent = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
+    if rounding:
+        extent = extent.clamp(min=0)
+
+    axes = []
+    for axis, count, size in ((1, bins[0], features.shape[2]), (0, bins[1], features.shape[3])):
+        i = torch.arange(count, dtype=boxes.dtype, device=boxes.device)
+        z = start[:, axis, None] + i * (extent[:, axis, None] / count)  # (R, S)
+        axes.append(axis_weights(z[:, :, None], size, reach=0.5 if rounding else None))
+    return leave(features, read_bins(at_least_float32(features), image, *axes))
+
+
+def roi_align(
+    features: Tensor,
+    rois: Tensor,
+    output_size: int | tuple[int, int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = 2,
+    aligned: bool = True,
+) -> Tensor:
+    """RoIAlign: the mean of n x n interpolated samples a bin; no rounding.  [Mask R-CNN, section 3]
+
+    Equal to torchvision.ops.roi_align, and differentiable in the box too, which theirs is not.
+
+    Args:
+        features: (N, C, H, W) float.
+        rois: (R, 5) image index and xyxy in image pixels.
+        output_size: S, or (S_y, S_x).
+        spatial_scale: feature cells an image pixel.
+        sampling_ratio: n. 0 or less: as many as the box asks for, ceil(box height / S_y) down and
+            ceil(box width / S_x) across, in cells, so that neighbouring samples are at most a cell
+            apart (a box of no size has no samples and reads 0; slower; a GPU has to be waited for).
+        aligned: cell u's middle is at u + 1/2 of the scaled image, as it should. False is the first
+            release: cell u sits at u, and a box is at least one cell wide and high.
+
+    Returns:
+        (R, C, S_y, S_x), with gradients to features and to rois[:, 1:]. A sample up to one cell
+        beyond the outermost cells' middles reads the outermost cell; one further off counts as 0.
+
+    >>> ramp = (torch.arange(16.0) + 0.5).expand(1, 1, 16, 16)  # every point holds its own x
+    >>> box = torch.tensor([[0, 3.25, 4.0, 11.25, 12.0]])       # four bins of 2 cells
+    >>> roi_align(ramp, box, output_size=4)[0, 0, 0]
+    tensor([ 4.2500,  6.2500,  8.2500, 10.2500])
+    """
+    bins, image, boxes = enter(features, rois, output_size, spatial_scale)
+    if len(rois) == 0:
+        return nothing(features, 0, bins)
+    size, values = features.shape[2:], at_least_float32(features)
+    start, extent = align_extents(boxes, aligned)
+    counts = samples_per_bin(extent, bins, sampling_ratio)
+    if sampling_ratio in (1, 2):
+        axes = align_axes(start, extent, counts, sampling_ratio, bins, size)
+        return leave(features, read_bins(values, image, *axes))
+
+    # Many samples share cells: join those, group by group of boxes with like numbers of samples.
+    values = values.contiguous(memory_format=torch.channels_last)
+    groups, parts = like_sized(counts, bins), []
+    for group in groups:
+        most = int(counts[group].max())
+        axes = align_axes(start[group], extent[group], counts[group], most, bins, size)
+        parts.append(read_bins(values, image[group], *(join_samples(axis) for axis in axes)))
+    return leave(features, torch.cat(parts)[torch.cat(groups).argsort()])
+
+
+def roi_align_matrices(
+    feature_size: tuple[int, int],
+    rois: Tensor,
+    output_size: int | tuple[int, int],
+    spatial_scale: float = 1.0,
+    sampling_ratio: int = 2,
+    aligned: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """RoIAlign as two matrices a box, one an axis: A_y (R, S_y, H) and A_x (R, S_x, W).
+
+    `torch.einsum("rih,rchw,rjw->rcij", A_y, features[image], A_x)` is what `roi_align` returns:
+    interpolation, the mean over samples and the rule at the edge are all separable. Here to be
+    looked at; `read_bins` leaves their zeros out.
+
+    Args:
+        feature_size: (H, W).
+    """
+    bins = check_bins(output_size)
+    start, extent = align_extents(rois[:, 1:] * spatial_scale, aligned)
+    counts = samples_per_bin(extent, bins, sampling_ratio)
+    most = int(counts.max()) if len(rois) else 1
+    y, x = align_axes(start, extent, counts, most, bins, feature_size)
+    return axis_matrix(y, feature_size[0]), axis_matrix(x, feature_size[1])
+
+
+# ---------------------------------------------------------------------------------------------
+# RoIAlign's own pieces
+# ---------------------------------------------------------------------------------------------
+
+
+def align_extents(boxes: Tensor, aligned: bool) -> tuple[Tensor, Tensor]:
+    """Scaled boxes (R, 4) -> where each starts and how far it goes, both (R, 2) as (x, y), in z."""
+    if aligned:
+        boxes = boxes - 0.5
+    start, extent = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
+    return start, extent if aligned else extent.clamp(min=1)
+
+
+def samples_per_bin(extent: Tensor, bins: tuple[int, int], sampling_ratio: int) -> Tensor:
+    """Samples a bin of each box, (R, 2) as (x, y): n, or so many that no cell is skipped."""
+    if sampling_ratio > 0:
+        return torch.full_like(extent, sampling_ratio)
+    cells_per_bin = extent.detach() / extent.new_tensor([bins[1], bins[0]])
+    return cells_per_bin.ceil().clamp(min=0)
+
+
+def align_axes(
+    start: Tensor,
+    extent: Tensor,
+    counts: Tensor,
+    most: int,
+    bins: tuple[int, int],
+    size: tuple[int, int],
+) -> list[AxisWeights]:
+    """RoIAlign's weights along y and along x.
+
+    Args:
+        start, extent: (R, 2) as (x, y), from `align_extents`.
+        counts: (R, 2) as (x, y), samples a bin of each box; 0 reads nothing.
+        most: the largest of them.
+        bins, size: (S_y, S_x) and (H, W).
+    """
+    axes = []
+    for axis, bins_here, cells_here in ((1, bins[0], size[0]), (0, bins[1], size[1])):
+        first, n = start[:, axis, None, None], counts[:, axis, None, None]  # (R, 1, 1)
+        bin_size = extent[:, axis, None, None] / bins_here
+        i = torch.arange(bins_here, dtype=start.dtype, device=start.device)[:, None]
+        sample = torch.arange(max(1, most), dtype=start.dtype, device=start.device)
+        taken = sample < n                     # (R, 1, most): smaller boxes take fewer
+        last = (n - 1).clamp(min=0)
+        middle = torch.minimum(sample, last) + 0.5
+        z = first + i * bin_size + middle * bin_size / n.clamp(min=1)  # (R, S, most)
+        share = (taken / n.clamp(min=1)).repeat_interleave(2, dim=2)   # each sample has two cells
+        cells, weights = axis_weights(z, cells_here, reach=1.0)
+        axes.append(AxisWeights(cells, weights * share))
+    return axes
+
+
+def like_sized(counts: Tensor, bins: tuple[int, int]) -> list[Tensor]:
+    """Indices of boxes in groups whose samples differ less than twofold, within `READ_AT_ONCE`."""
+    most = counts.amax(dim=1).clamp(min=1)
+    level = most.log2().ceil()
+    groups = []
+    for value in level.unique().tolist():
+        pairs = bins[0] * bins[1] * (2**value + 1) ** 2  # (bin, cell) pairs of one box
+        members = (level == value).nonzero().flatten()
+        groups.extend(members.split(max(1, int(READ_AT_ONCE / pairs))))
+    return groups
+
+
+def join_samples(axis: AxisWeights) -> AxisWeights:
+    """Join the weights of samples that look at the same cell, so that each cell is read once."""
+    first = axis.cells.amin(dim=2, keepdim=True)
+    span = int((axis.cells - first).max()) + 1
+    if span >= axis.cells.shape[2]:
+        return axis
+    offset = torch.arange(span, device=first.device)
+    weights = axis_matrix(AxisWeights(axis.cells - first, axis.weights), span)
+    return AxisWeights(torch.minimum(first + offset, axis.cells.amax(dim=2, keepdim=True)), weights)
+
+
+# ---------------------------------------------------------------------------------------------
+# At the door
+# ---------------------------------------------------------------------------------------------
+
+
+def enter(
+    features: Tensor, rois: Tensor, output_size: int | tuple[int, int], spatial_scale: float
+) -> tuple[tuple[int, int], Tensor, Tensor]:
+    """Check what came; -> bins (S_y, S_x), image (R,) int64, boxes (R, 4) in cells, >= float32.
+
+    Values of rois are looked at on the CPU alone: a GPU would have to be waited for.
+    """
+    check_shape(features, "N C H W", "features")
+    if isinstance(rois, Tensor) and rois.ndim == 2 and rois.shape[1] == 4:
+        raise ValueError(f"rois must have the shape (R, 5), got {tuple(rois.shape)}: each box "
+                         "needs its image's index in front. to_rois([boxes, ...]) puts it there.")
+    check_shape(rois, "R 5", "rois")
+    if not features.is_floating_point():
+        raise ValueError(f"features must be float, got {features.dtype}. Pass features.float().")
+    if 0 in features.shape[2:]:
+        raise ValueError(f"features must have at least one cell, got {tuple(features.shape)}. Is "
+                         "the image smaller than the stride? Enlarge it.")
+    if rois.device != features.device:
+        raise ValueError(f"features are on {features.device} and rois on {rois.device}: move one, "
+                         "rois.to(features.device).")
+    if not (math.isfinite(spatial_scale) and spatial_scale > 0):
+        raise ValueError(f"spatial_scale must be a positive number, got {spatial_scale}. It is "
+                         "1 / stride: 1/16 where a cell is 16 pixels.")
+    if rois.device.type == "cpu":
+        check_roi_values(rois.detach(), len(features))
+    image = rois[:, 0].detach().round().long()
+    dtype = torch.promote_types(torch.promote_types(rois.dtype, features.dtype), torch.float32)
+    return check_bins(output_size), image, rois[:, 1:].to(dtype) * spatial_scale
+
+
+def check_bins(output_size: int | tuple[int, int]) -> tuple[int, int]:
+    """S or (S_y, S_x) -> (S_y, S_x); ValueError unless both are whole and at least 1."""
+    bins = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
+    if len(bins) != 2 or not all(isinstance(side, int) and side >= 1 for side in bins):
+        raise ValueError(f"output_size must be a whole number of at least 1, or two of them as "
+                         f"(height, width), got {output_size}. Faster R-CNN uses 7, mask heads 14.")
+    return bins
+
+
+def check_roi_values(rois: Tensor, images: int) -> None:
+    """ValueError unless every roi is finite and of an image that there is."""
+    broken = (~rois.isfinite()).any(dim=1).nonzero().flatten()
+    if len(broken):
+        first = int(broken[0])
+        raise ValueError(f"rois[{first}] = {rois[first].tolist()} is not finite: a roi needs "
+                         "five ordinary numbers. Look for a division by zero or a learning "
+                         "rate too high where the box was made.")
+    image = rois[:, 0].round()
+    foreign = ((image < 0) | (image >= images)).nonzero().flatten()
+    if len(foreign):
+        first = int(foreign[0])
+        raise ValueError(f"rois[{first}] is of image {image[first]:.0f}, but features hold "
+                         f"{images} image(s), 0..{images - 1}. The first column of rois is the "
+                         "image's index in the batch: is it left out, or a dataset's image id?")
+
+
+def at_least_float32(features: Tensor) -> Tensor:
+    """Half precision is read in float32, and given back in half by `leave`."""
+    return features.to(torch.promote_types(features.dtype, torch.float32))
+
+
+def nothing(features: Tensor, rois: int, bins: tuple[int, int]) -> Tensor:
+    """Zeros (rois, C, S_y, S_x) that are still on the graph of features."""
+    zeros = features[:0].sum(dim=(0, 2, 3))  # (C,), the sum of no image
+    return zeros[:, None, None].expand(rois, -1, *bins).contiguous()
+
+
+def leave(features: Tensor, out: Tensor) -> Tensor:
+    """Give `out` the dtype of features, and their order in memory: channels last or contiguous."""
+    out = out.to(features.dtype)
+    return out if not features.is_contiguous() and is_channels_last(features) else out.contiguous()
+
+
+def is_channels_last(features: Tensor) -> bool:
+    """Whether the channels of a cell stand side by side in memory."""
+    return features.is_contiguous(memory_format=torch.channels_last)
