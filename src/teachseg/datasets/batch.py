@@ -1,0 +1,82 @@
+"""From single images to a batch: lists for the model, one padded tensor for the network.
+
+Letters
+    N       images in the batch
+    H, W    height and width of one image, in pixels
+    Hp, Wp  height and width of the batch: the largest image, rounded up
+
+Padding goes to the right and the bottom, so that boxes (xyxy, pixel edges) stay as they are.
+
+Lesson: 22
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from teachseg.structures import Targets
+
+
+def collate(items: Sequence[tuple[Tensor, Targets]]) -> tuple[list[Tensor], list[Targets]]:
+    """N items of a dataset -> their images and their targets, as two lists of N.
+
+    Raises:
+        ValueError: no items, or one that is not an (image, Targets) pair.
+    """
+    if len(items) == 0:
+        raise ValueError("There is nothing to put into a batch: pass one (image, Targets) or more.")
+    for i, item in enumerate(items):
+        if not isinstance(item, tuple) or isinstance(item, Targets) or len(item) != 2:
+            raise ValueError(f"items[{i}] must be an (image, Targets) pair, got a "
+                             f"{type(item).__name__}. A dataset's [i] returns both.")
+    images, targets = zip(*items)
+    return list(images), list(targets)
+
+
+def _check_batch(images: Sequence[Tensor], multiple_of: int) -> None:
+    """Raise ValueError unless the images can stand in one tensor; reads shapes, not values."""
+    if isinstance(images, Tensor) or len(images) == 0:
+        what = "one tensor" if isinstance(images, Tensor) else "an empty list"
+        raise ValueError(f"images must be a list of at least one (3, H, W) tensor, got {what}. "
+                         "Pass [image], or list(images).")
+    if not isinstance(multiple_of, int) or multiple_of < 1:
+        raise ValueError(f"multiple_of must be a whole number of pixels >= 1, got {multiple_of!r}.")
+    first = images[0]
+    for i, image in enumerate(images):
+        if image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
+            raise ValueError(f"images[{i}] must be (3, height, width) with at least one pixel, "
+                             f"got {tuple(image.shape)}.")
+        if image.dtype != first.dtype or image.device != first.device:
+            raise ValueError(f"images[{i}] is {image.dtype} on {image.device}, images[0] is "
+                             f"{first.dtype} on {first.device}: a batch has one of each. "
+                             "Convert with image.to(images[0]).")
+
+
+def batch_images(
+    images: Sequence[Tensor], multiple_of: int = 32
+) -> tuple[Tensor, list[tuple[int, int]]]:
+    """Images of any sizes in one tensor, zeros to the right of and below the smaller ones.
+
+    Args:
+        images: N of (3, H, W), one dtype, one device.
+        multiple_of: Hp and Wp are the next multiple of it, in pixels; the network's largest stride,
+            so that every feature map has whole cells.
+
+    Returns:
+        (N, 3, Hp, Wp), and the N image sizes as (H, W).
+
+    Raises:
+        ValueError: no images, or of another shape, or of mixed dtypes or devices.
+
+    >>> import torch
+    >>> batch, sizes = batch_images([torch.ones(3, 20, 40), torch.ones(3, 33, 8)])
+    >>> tuple(batch.shape), sizes
+    ((2, 3, 64, 64), [(20, 40), (33, 8)])
+    """
+    _check_batch(images, multiple_of)
+    sizes = [(image.shape[1], image.shape[2]) for image in images]
+    height, width = (-(-max(sides) // multiple_of) * multiple_of for sides in zip(*sizes))
+    batch = images[0].new_zeros(len(images), 3, height, width)
+    for i, (image, (h, w)) in enumerate(zip(images, sizes)):
+        batch[i, :, :h, :w] = image
+    return batch, sizes

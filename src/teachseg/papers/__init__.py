@@ -1,0 +1,1 @@
+"""One page per paper: its configuration, the model, its training losses, prediction and trace."""

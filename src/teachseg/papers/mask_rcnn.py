@@ -1,0 +1,586 @@
+"""Mask R-CNN: Faster R-CNN, RoIAlign, and a mask branch beside the box branch.
+
+He, Gkioxari, Dollar, Girshick: Mask R-CNN, 2017 (arXiv 1703.06870v3). This page is the paper's
+table of contents in code: what is learned (`MaskRCNN`), what it is asked for (`training_losses`),
+what it answers (`predict`), and everything in between (`trace`).
+
+Letters
+    N  images in the batch      A  anchors of one image     P  proposals of one image
+    R  rois of all images       K  object classes           M  side of a mask crop, in bins
+    D  detections               L  levels of the pyramid, finest first
+
+Boxes are (x1, y1, x2, y2) in pixels of the resized image, until `predict` returns them in pixels of
+the image that it was given.
+
+Lesson: 21 (heads and losses), 22 (training and testing)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from teachseg.checks import check_images, check_targets
+from teachseg.datasets.batch import batch_images
+from teachseg.decoding.instances import ScoredBoxes, decode_detections, paste_binary, paste_probs
+from teachseg.geometry.anchors import cell_anchors, grid_anchors
+from teachseg.layers.backbones import Normalize, build_backbone
+from teachseg.layers.fpn import FPN, assign_levels, read_pyramid
+from teachseg.layers.heads import BoxHead, MaskHead, pick_class
+from teachseg.layers.roi import roi_align, roi_pool, roi_warp, to_rois
+from teachseg.layers.rpn import RPNHead, propose
+from teachseg.learning.losses import class_loss, delta_loss, mask_loss, objectness_loss
+from teachseg.learning.targets import roi_targets, rpn_targets
+from teachseg.structures import Detections, Proposals, Targets
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every number of the model. Defaults: the paper's ResNet-50-FPN, tested on COCO."""
+
+    num_classes: int  # K, without background
+
+    # images
+    min_side: int | None = 800  # the shorter side is resized to this, pixels      [section 3.1]
+    max_side: int = 1333  # unless the longer one would exceed this          [Detectron]
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    multiple_of: int = 32  # batches are padded so that every stride divides them
+
+    # backbone and pyramid
+    backbone: str = "resnet50"  # a name of layers.backbones.BACKBONES
+    frozen_norm: bool = True  # pretrained batch statistics stay as they are
+    fpn_channels: int = 256  # [Lin et al. 2017, section 3]
+    extra_level: bool = True  # a level more, for the RPN alone
+    canonical_side: float = (
+        224  # a box of this side ...                           [Lin et al., Eq. 1]
+    )
+    canonical_level: int = 2  # ... is read at this level, 0 being the finest
+
+    # anchors: one size a level, "5 scales and 3 aspect ratios"                     [section 3.1]
+    anchor_sizes: tuple[float, ...] = (32, 64, 128, 256, 512)
+    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # height / width
+    anchor_rounding: bool = False  # whole-pixel anchors, as torchvision's
+    anchor_strides: str = "level"  # or "image": image size // feature size, as torchvision's
+
+    # region proposals
+    rpn_positive_iou: float = 0.7  # [Faster R-CNN, section 3.1.2]
+    rpn_negative_iou: float = 0.3
+    rpn_draw: int = 256  # anchors an image in the loss
+    rpn_object_share: float = 0.5
+    pre_nms_train: int = 2000  # per level                                   [Detectron]
+    pre_nms_test: int = 1000
+    post_nms_train: int = 2000  # per image
+    post_nms_test: int = 1000  # "1000 for FPN"                              [section 3.1]
+    rpn_nms_iou: float = 0.7
+
+    # rois
+    roi_draw: int = 512  # "N is 64 for the C4 backbone and 512 for FPN" [section 3.1]
+    roi_object_share: float = 0.25  # "a ratio of 1:3 of positive to negatives"
+    roi_positive_iou: float = 0.5
+    delta_weights: tuple[float, float, float, float] = (10, 10, 5, 5)  # 1 / standard deviations
+    roi_operator: str = "align"  # or "warp", "pool"
+    sampling_ratio: int = 2  # 2 x 2 points a bin                          [section 3]
+    aligned: bool = True  # pixel centers at half; torchvision: False
+    box_size: int = 7  # bins a side                                 [Fig. 4]
+    mask_size: int = 14  # its mask has twice as many                  [Fig. 4]
+
+    # heads
+    box_hidden: int = 1024
+    mask_channels: int = 256
+    mask_convs: int = 4
+    class_agnostic_masks: bool = False  # one mask for all classes                  [section 4.1]
+
+    # losses and decoding
+    box_beta: float = 1 / 9  # of smooth L1
+    min_score: float = 0.05  # [Detectron]
+    nms_iou: float = 0.5  # [Detectron]
+    max_detections: int = 100  # "the highest scoring 100 detection boxes"   [section 3.1]
+    mask_threshold: float = 0.5  # [section 3.1]
+    paste: str = "exact"  # or "torchvision": wider by a bin, whole pixels
+
+    def __post_init__(self):
+        if self.num_classes < 1:
+            raise ValueError(
+                f"num_classes={self.num_classes}: at least one object class is needed; "
+                "background is not counted."
+            )
+        for name, value, known in (
+            ("roi_operator", self.roi_operator, ("align", "warp", "pool")),
+            ("anchor_strides", self.anchor_strides, ("level", "image")),
+            ("paste", self.paste, ("exact", "torchvision")),
+        ):
+            if value not in known:
+                raise ValueError(
+                    f"{name}={value!r} is not known: choose one of {', '.join(known)}."
+                )
+
+    @classmethod
+    def paper(cls, num_classes: int) -> "Config":
+        """ResNet-50-FPN as in the paper; what it leaves open is Detectron's."""
+        return cls(num_classes)
+
+    @classmethod
+    def torchvision(cls, num_classes: int) -> "Config":
+        """Where torchvision's maskrcnn_resnet50_fpn rounds or pads differently, as torchvision."""
+        return cls(
+            num_classes,
+            anchor_rounding=True,
+            anchor_strides="image",
+            aligned=False,
+            paste="torchvision",
+        )
+
+    @classmethod
+    def course(cls, num_classes: int) -> "Config":
+        """A small one that learns the scenes from scratch on two CPU cores."""
+        return cls(
+            num_classes,
+            min_side=None,
+            mean=(0.5, 0.5, 0.5),
+            std=(0.25, 0.25, 0.25),
+            multiple_of=16,
+            backbone="course",
+            frozen_norm=False,
+            fpn_channels=64,
+            extra_level=False,
+            canonical_side=56,
+            canonical_level=0,
+            anchor_sizes=(16, 32, 64),
+            rpn_draw=128,
+            pre_nms_train=200,
+            pre_nms_test=100,
+            post_nms_train=100,
+            post_nms_test=50,
+            roi_draw=32,
+            box_hidden=256,
+            mask_channels=64,
+            mask_convs=2,
+        )
+
+
+class MaskRCNN(nn.Module):
+    """Everything that is learned. It sees no ground truth and decides nothing."""
+
+    def __init__(self, config: Config):
+        super().__init__()
+        self.config = config
+        options = {} if config.backbone == "course" else {"frozen_norm": config.frozen_norm}
+        self.normalize = Normalize(config.mean, config.std)
+        self.backbone = build_backbone(config.backbone, **options)
+        self.fpn = FPN(self.backbone.out_channels, config.fpn_channels, config.extra_level)
+        self.strides = self.backbone.strides  # of the levels that rois are read from
+        num_levels = len(self.strides) + config.extra_level
+        if len(config.anchor_sizes) != num_levels:
+            raise ValueError(
+                f"anchor_sizes has {len(config.anchor_sizes)} sizes, but this pyramid has "
+                f"{num_levels} levels: give one size a level."
+            )
+        channels = config.fpn_channels
+        self.rpn_head = RPNHead(channels, len(config.anchor_ratios))
+        self.box_head = BoxHead(channels, config.box_size, config.box_hidden, config.num_classes)
+        num_masks = 1 if config.class_agnostic_masks else config.num_classes + 1
+        self.mask_head = MaskHead(channels, config.mask_channels, config.mask_convs, num_masks)
+
+
+class Seen(NamedTuple):
+    """What the network sees in a batch before it looks into boxes."""
+
+    batch: Tensor  # (N, 3, H, W) normalised, resized, padded
+    sizes: list[tuple[int, int]]  # (height, width) of each image in the batch, without padding
+    originals: list[tuple[int, int]]  # (height, width) of each image as it was given
+    features: list[Tensor]  # backbone maps
+    levels: list[Tensor]  # pyramid maps
+    anchors: Tensor  # (A, 4)
+    level_sizes: list[int]  # anchors of each level
+    objectness_logits: Tensor  # (N, A)
+    deltas: Tensor  # (N, A, 4)
+
+
+def resize(image: Tensor, min_side: int | None, max_side: int) -> Tensor:
+    """(3, H, W) -> shorter side min_side, or less where the longer one would exceed max_side."""
+    if min_side is None:
+        return image
+    short, long = min(image.shape[1:]), max(image.shape[1:])
+    scale = min(min_side / short, max_side / long)
+    height, width = max(1, int(image.shape[1] * scale)), max(1, int(image.shape[2] * scale))
+    return F.interpolate(image[None], size=(height, width), mode="bilinear", align_corners=False)[0]
+
+
+def make_anchors(
+    config: Config, levels: list[Tensor], strides: tuple[int, ...], padded_size: tuple[int, int]
+) -> list[Tensor]:
+    """Anchors (A_l, 4) of each level."""
+    anchors = []
+    for size, features, stride in zip(config.anchor_sizes, levels, strides):
+        height, width = features.shape[-2:]
+        if config.anchor_strides == "image":
+            stride = (padded_size[0] // height, padded_size[1] // width)
+        cell = cell_anchors([size], config.anchor_ratios, config.anchor_rounding).to(
+            features.device
+        )
+        anchors.append(grid_anchors(cell, (height, width), stride))
+    return anchors
+
+
+def see(model: MaskRCNN, images: list[Tensor]) -> Seen:
+    """Images -> batch -> backbone -> pyramid -> RPN."""
+    config = model.config
+    resized = [resize(model.normalize(image), config.min_side, config.max_side) for image in images]
+    batch, sizes = batch_images(resized, config.multiple_of)
+    features = model.backbone(batch)
+    levels = model.fpn(features)
+    objectness_logits, deltas = model.rpn_head(levels)
+    strides = (*model.strides, 2 * model.strides[-1])
+    anchors = make_anchors(config, levels, strides, tuple(batch.shape[-2:]))
+    return Seen(
+        batch,
+        sizes,
+        [tuple(image.shape[1:]) for image in images],
+        features,
+        levels,
+        torch.cat(anchors),
+        [len(a) for a in anchors],
+        objectness_logits.float(),
+        deltas.float(),
+    )
+
+
+def propose_boxes(config: Config, seen: Seen, pre_nms: int, post_nms: int) -> list[Proposals]:
+    """Proposals of each image. No gradient passes: Mask R-CNN takes its boxes as given."""
+    return [
+        propose(
+            seen.anchors,
+            deltas,
+            logits,
+            seen.level_sizes,
+            size,
+            pre_nms,
+            post_nms,
+            config.rpn_nms_iou,
+        )
+        for deltas, logits, size in zip(
+            seen.deltas.detach(), seen.objectness_logits.detach(), seen.sizes
+        )
+    ]
+
+
+def roi_operator(config: Config, size: int) -> Callable[[Tensor, Tensor, float], Tensor]:
+    """The operator by name, with `size` bins a side: (features, rois, scale) -> (R, C, S, S)"""
+    if config.roi_operator == "pool":
+        return lambda features, rois, scale: roi_pool(features, rois, size, scale)
+    if config.roi_operator == "warp":
+        return lambda features, rois, scale: roi_warp(features, rois, size, scale)
+    return partial(_align, size=size, sampling_ratio=config.sampling_ratio, aligned=config.aligned)
+
+
+def _align(
+    features: Tensor, rois: Tensor, scale: float, *, size: int, sampling_ratio: int, aligned: bool
+) -> Tensor:
+    return roi_align(features, rois, size, scale, sampling_ratio, aligned)
+
+
+def read_boxes(model: MaskRCNN, levels: list[Tensor], boxes: list[Tensor], size: int) -> Tensor:
+    """The features inside boxes, each read from the level that its size asks for.
+
+    Args:
+        levels: pyramid maps. boxes: one (R_i, 4) an image. size: S, bins a side.
+
+    Returns:
+        (R, C, S, S), image after image.
+    """
+    config = model.config
+    rois = to_rois(boxes)
+    levels = levels[: len(model.strides)]
+    level_of = assign_levels(
+        rois[:, 1:], len(levels), config.canonical_side, config.canonical_level
+    )
+    return read_pyramid(levels, model.strides, rois, level_of, roi_operator(config, size))
+
+
+def scale_boxes(boxes: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+    """(..., 4) boxes of an image of size old = (height, width) -> of the same image at size new."""
+    down, right = new[0] / old[0], new[1] / old[1]
+    return boxes * boxes.new_tensor([right, down, right, down])
+
+
+def rpn_losses(
+    config: Config, seen: Seen, gt_boxes: list[Tensor], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """The region proposal network's two losses, over the anchors drawn from all images."""
+    logits, labels, deltas, wanted = [], [], [], []
+    for i, boxes in enumerate(gt_boxes):
+        target = rpn_targets(
+            seen.anchors,
+            boxes,
+            config.rpn_positive_iou,
+            config.rpn_negative_iou,
+            config.rpn_draw,
+            config.rpn_object_share,
+            generator,
+        )
+        logits.append(seen.objectness_logits[i, target.drawn])
+        deltas.append(seen.deltas[i, target.positive])
+        labels.append(target.labels)
+        wanted.append(target.deltas)
+    labels = torch.cat(labels)
+    return {
+        "rpn_objectness": objectness_loss(torch.cat(logits), labels),
+        "rpn_box": delta_loss(torch.cat(deltas), torch.cat(wanted), len(labels), config.box_beta),
+    }
+
+
+def training_losses(
+    model: MaskRCNN, images: list[Tensor], targets: list[Targets], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """One training step's losses: L = L_cls + L_box + L_mask, and the RPN's two.  [section 3]
+
+    Args:
+        images: each (3, H, W) in [0, 1]; sizes may differ.
+        targets: one an image, boxes and masks in its pixels; may hold no object.
+        generator: draws anchors and rois; on the CPU.
+
+    Returns:
+        scalars "rpn_objectness", "rpn_box", "class", "box", "mask"; their sum is what is minimised.
+    """
+    config = model.config
+    check_images(images)
+    check_targets(targets, images, config.num_classes)
+
+    # 1. What the network sees, and how far its anchors' answers are off.
+    seen = see(model, images)
+    resized = [
+        target._replace(boxes=scale_boxes(target.boxes, original, size))
+        for target, original, size in zip(targets, seen.originals, seen.sizes)
+    ]
+    losses = rpn_losses(config, seen, [target.boxes for target in resized], generator)
+
+    # 2. Rois drawn from the proposals, and what the heads should say of them.
+    proposals = propose_boxes(config, seen, config.pre_nms_train, config.post_nms_train)
+    drawn = [
+        roi_targets(
+            p.boxes,
+            target,
+            config.roi_positive_iou,
+            config.roi_draw,
+            config.roi_object_share,
+            config.delta_weights,
+            2 * config.mask_size,
+            generator,
+            mask_frame=(original[1] / size[1], original[0] / size[0]),
+        )
+        for p, target, original, size in zip(proposals, resized, seen.originals, seen.sizes)
+    ]
+    labels = torch.cat([d.labels for d in drawn])
+    positive = labels > 0
+
+    # 3. The box branch, over all drawn rois.
+    roi_features = read_boxes(model, seen.levels, [d.boxes for d in drawn], config.box_size)
+    class_logits, deltas = model.box_head(roi_features)
+    losses["class"] = class_loss(class_logits.float(), labels)
+    own_deltas = deltas[positive, labels[positive]].float()
+    wanted = torch.cat([d.deltas for d in drawn])
+    losses["box"] = delta_loss(own_deltas, wanted, len(labels), config.box_beta)
+
+    # 4. The mask branch, over the positive ones, each on the mask of its class alone.
+    positive_boxes = [d.boxes[: len(d.crops)] for d in drawn]
+    roi_features = read_boxes(model, seen.levels, positive_boxes, config.mask_size)
+    mask_logits = pick_class(model.mask_head(roi_features), labels[positive])
+    losses["mask"] = mask_loss(mask_logits.float(), torch.cat([d.crops for d in drawn]))
+    return losses
+
+
+class Answer(NamedTuple):
+    """What the heads say of a batch, before masks are pasted; lists hold one entry an image."""
+
+    proposals: list[Proposals]
+    box_features: Tensor  # (R, C, S, S) of all proposals
+    class_logits: Tensor  # (R, K+1)
+    deltas: Tensor  # (R, K+1, 4)
+    found: list[ScoredBoxes]  # after suppression, in pixels of the resized images
+    mask_features: Tensor  # (D, C, S, S) of all found boxes
+    mask_logits: Tensor  # (D, K+1, M, M)
+    crops: list[Tensor]  # (D_i, M, M) each box's own mask, in [0, 1]
+
+
+def answer(model: MaskRCNN, seen: Seen) -> Answer:
+    """Proposals -> box branch -> suppression -> mask branch on what is left.  [section 3.1]"""
+    config = model.config
+    proposals = propose_boxes(config, seen, config.pre_nms_test, config.post_nms_test)
+    counts = [len(p.boxes) for p in proposals]
+    box_features = read_boxes(model, seen.levels, [p.boxes for p in proposals], config.box_size)
+    class_logits, deltas = model.box_head(box_features)
+    found = [
+        decode_detections(
+            logits,
+            delta,
+            p.boxes,
+            size,
+            config.delta_weights,
+            config.min_score,
+            config.nms_iou,
+            config.max_detections,
+        )
+        for logits, delta, p, size in zip(
+            class_logits.split(counts), deltas.split(counts), proposals, seen.sizes
+        )
+    ]
+    mask_features = read_boxes(model, seen.levels, [f.boxes for f in found], config.mask_size)
+    mask_logits = model.mask_head(mask_features)
+    crops = pick_class(mask_logits, torch.cat([f.labels for f in found])).float().sigmoid()
+    return Answer(
+        proposals,
+        box_features,
+        class_logits,
+        deltas,
+        found,
+        mask_features,
+        mask_logits,
+        list(crops.split([len(f.boxes) for f in found])),
+    )
+
+
+@torch.inference_mode()
+def predict(model: MaskRCNN, images: list[Tensor]) -> list[Detections]:
+    """What is in each image.
+
+    Args:
+        images: each (3, H, W) in [0, 1]; sizes may differ.
+
+    Returns:
+        one Detections an image, best first, in its own pixels; at most `max_detections`, none with
+        a score of `min_score` or less.
+    """
+    check_images(images)
+    seen = see(model, images)
+    said = answer(model, seen)
+    detections = []
+    for found, crops, size, original in zip(said.found, said.crops, seen.sizes, seen.originals):
+        boxes = scale_boxes(found.boxes, size, original)
+        masks = paste_binary(
+            crops, boxes, original, model.config.mask_threshold, model.config.paste
+        )
+        detections.append(Detections(boxes, found.labels, found.scores, masks))
+    return detections
+
+
+@torch.inference_mode()
+def trace(model: MaskRCNN, image: Tensor) -> dict[str, object]:
+    """Every intermediate of one image by name, in the order in which it arises.
+
+    Args:
+        image: (3, H, W) in [0, 1].
+
+    Returns:
+        "batch" (1, 3, H', W') · "features", "levels": lists of maps · "anchors" (A, 4) ·
+        "level_sizes" · "objectness_logits" (A,) · "anchor_deltas" (A, 4) · "proposals": Proposals ·
+        "box_features" (P, C, S, S) · "class_logits" (P, K+1) · "deltas" (P, K+1, 4) · "found":
+        ScoredBoxes · "mask_features" (D, C, S, S) · "mask_logits" (D, K+1, M, M) · "crops"
+        (D, M, M) · "mask_probs" (D, H, W) · "detections": Detections, equal to what `predict`
+        returns.
+        Boxes up to "found" are in pixels of the resized image, those of "detections" in the
+        image's.
+    """
+    check_images([image])
+    config = model.config
+    seen = see(model, [image])
+    said = answer(model, seen)
+    found, crops = said.found[0], said.crops[0]
+    boxes = scale_boxes(found.boxes, seen.sizes[0], seen.originals[0])
+    mask_probs = paste_probs(crops, boxes, seen.originals[0], config.paste)
+    return {
+        "batch": seen.batch,
+        "features": seen.features,
+        "levels": seen.levels,
+        "anchors": seen.anchors,
+        "level_sizes": seen.level_sizes,
+        "objectness_logits": seen.objectness_logits[0],
+        "anchor_deltas": seen.deltas[0],
+        "proposals": said.proposals[0],
+        "box_features": said.box_features,
+        "class_logits": said.class_logits,
+        "deltas": said.deltas,
+        "found": found,
+        "mask_features": said.mask_features,
+        "mask_logits": said.mask_logits,
+        "crops": crops,
+        "mask_probs": mask_probs,
+        "detections": Detections(
+            boxes, found.labels, found.scores, mask_probs >= config.mask_threshold
+        ),
+    }
+
+
+TORCHVISION_NAMES = (  # (how torchvision's keys begin, how ours do); {i} is a running number
+    ("backbone.body.", "backbone."),
+    ("backbone.fpn.inner_blocks.{i}.0.", "fpn.lateral.{i}."),
+    ("backbone.fpn.layer_blocks.{i}.0.", "fpn.smooth.{i}."),
+    ("rpn.head.conv.0.0.", "rpn_head.conv."),
+    ("rpn.head.cls_logits.", "rpn_head.objectness."),
+    ("rpn.head.bbox_pred.", "rpn_head.deltas."),
+    ("roi_heads.box_head.", "box_head."),
+    ("roi_heads.box_predictor.cls_score.", "box_head.classes."),
+    ("roi_heads.box_predictor.bbox_pred.", "box_head.deltas."),
+    ("roi_heads.mask_head.{i}.0.", "mask_head.convs.{i}."),
+    ("roi_heads.mask_predictor.conv5_mask.", "mask_head.upsample."),
+    ("roi_heads.mask_predictor.mask_fcn_logits.", "mask_head.masks."),
+)
+
+
+def rename_from_torchvision(key: str) -> str | None:
+    """torchvision's name of a tensor -> ours; None for counters that nothing reads."""
+    if key.endswith("num_batches_tracked"):
+        return None
+    for theirs, ours in TORCHVISION_NAMES:
+        for i in range(5) if "{i}" in theirs else (0,):
+            if key.startswith(theirs.format(i=i)):
+                return ours.format(i=i) + key[len(theirs.format(i=i)) :]
+    raise ValueError(
+        f"{key!r} is no tensor of torchvision's maskrcnn_resnet50_fpn. Pass that model's "
+        "state_dict()."
+    )
+
+
+def from_torchvision(
+    state_dict: dict[str, Tensor], num_classes: int = 91, norm_eps: float = 1e-5
+) -> MaskRCNN:
+    """Our readable model with the weights of torchvision's `maskrcnn_resnet50_fpn`.
+
+    Args:
+        state_dict: of that model. num_classes: as torchvision counts, background included.
+        norm_eps: the small number in the batch norms' roots. torchvision sets it to 0.0 in the
+            models that it ships with COCO_V1 weights, and leaves 1e-5 in all others.
+
+    Returns:
+        a model in `eval()`, whose `predict` gives torchvision's detections.
+
+    Raises:
+        ValueError: keys that do not belong to that model, or shapes of another number of classes.
+    """
+    model = MaskRCNN(Config.torchvision(num_classes - 1))
+    renamed = {rename_from_torchvision(key): value for key, value in state_dict.items()}
+    renamed.pop(None, None)
+    needed = model.state_dict()
+    for key, value in needed.items():
+        if key not in renamed:
+            raise ValueError(
+                f"The state dict lacks {key} (our name). It must be the whole state_dict() "
+                "of torchvision's maskrcnn_resnet50_fpn."
+            )
+        if renamed[key].shape != value.shape:
+            raise ValueError(
+                f"{key} is {tuple(renamed[key].shape)}, needed is {tuple(value.shape)} for "
+                f"num_classes={num_classes}, background included. Pass the number that the "
+                "weights were trained with."
+            )
+    model.load_state_dict(renamed)
+    for module in model.modules():
+        if hasattr(module, "running_var"):
+            module.eps = norm_eps
+    return model.eval()
