@@ -1,0 +1,64 @@
+# Two commands matter: `make lab` opens the course, `make test` runs every check.
+# Both set up .venv first, inside this folder, and skip that when nothing has changed.
+
+PYTHON ?= python3
+WORKERS ?= 2
+BENCH ?= --train 345 --full
+
+VENV := .venv/bin
+# One thread a worker: two workers with all threads each would wait for one another.
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n $(WORKERS) --dist loadscope
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test test-fast test-notebooks notebooks data bench python base ready
+
+help:
+	@echo "make lab             open the course in JupyterLab (the first time: sets up .venv)"
+	@echo "make test            every check: style, notebooks, unit tests"
+	@echo "make test-fast       style and unit tests, without the notebooks and the slow tests"
+	@echo "make test-notebooks  only the notebooks: run them again and compare every number"
+	@echo "make notebooks       make the notebooks' stored outputs again"
+	@echo "make data            bring the table of files in data/README.md up to date"
+	@echo "make bench           compare speed and accuracy with torchvision (prints ratios; many minutes)"
+	@echo "Another Python: make lab PYTHON=python3.12        More test workers: make test WORKERS=8"
+
+lab: base
+	$(VENV)/teachseg lab
+
+test: ready
+	$(VENV)/ruff check .
+	$(VENV)/python scripts/check_notebooks.py
+	$(PYTEST)
+
+test-fast: ready
+	$(VENV)/ruff check .
+	$(PYTEST) -m "not slow"
+
+test-notebooks: ready
+	$(VENV)/python scripts/check_notebooks.py
+
+notebooks: ready
+	$(VENV)/python scripts/make_notebooks.py
+
+data: base
+	$(VENV)/python scripts/list_data.py
+
+bench: ready
+	$(VENV)/python tests/bench/run.py $(BENCH)
+
+# --- set-up: what the course needs (base), and what the checks need besides (ready) ---
+
+base: python
+	@$(PYTHON) scripts/install.py
+
+ready: python
+	@$(PYTHON) scripts/install.py test
+
+# In words that any Python understands, for scripts/install.py is written for 3.11.
+python:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "There is no $(PYTHON) here. Install Python 3.11 or newer, or name yours:" \
+			"make PYTHON=/path/to/python3 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "teachseg needs Python 3.11 or newer, and $(PYTHON) is" \
+			"$$($(PYTHON) -V 2>&1). Name a newer one: make PYTHON=python3.12 ..." >&2; exit 1; }
