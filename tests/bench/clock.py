@@ -1,0 +1,39 @@
+"""Timing two things beside each other: interleaved, so that a busy machine slows both."""
+
+import time
+from collections.abc import Callable
+from statistics import median
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value below which `share` of the values lie, to the nearest one."""
+    ordered = sorted(values)
+    return ordered[round(share * (len(ordered) - 1))]
+
+
+def compare(name: str, ours: Callable[[], object], theirs: Callable[[], object], repeats: int = 15,
+            warmup: int = 2) -> dict:
+    """Seconds of both, and the ratio ours / theirs of each pair of runs: median, 10 % and 90 %."""
+    for _ in range(warmup):
+        ours(), theirs()
+    seconds_ours, seconds_theirs = [], []
+    for _ in range(repeats):
+        for work, seconds in ((ours, seconds_ours), (theirs, seconds_theirs)):
+            start = time.perf_counter()
+            work()
+            seconds.append(time.perf_counter() - start)
+    ratios = [a / b for a, b in zip(seconds_ours, seconds_theirs)]
+    return {
+        "name": name, "ours_ms": 1e3 * median(seconds_ours), "theirs_ms": 1e3 * median(seconds_theirs),
+        "ratio": median(ratios), "low": percentile(ratios, 0.1), "high": percentile(ratios, 0.9),
+        "repeats": repeats,
+    }
+
+
+def show(line: dict) -> str:
+    """One line of a table."""
+    return (f"{line['name']:<52} {line['ours_ms']:9.2f} {line['theirs_ms']:9.2f}   "
+            f"{line['ratio']:5.2f}  ({line['low']:.2f} - {line['high']:.2f})")
+
+
+HEADER = f"{'':<52} {'ours ms':>9} {'theirs ms':>9}   ratio  (10 % - 90 %)"

@@ -1,0 +1,210 @@
+"""What the networks are asked for: small scenes by hand, properties, images without objects."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchvision.models.detection._utils import BoxCoder
+
+from teachseg.geometry.boxes import box_iou, decode_boxes
+from teachseg.geometry.masks import crop_masks
+from teachseg.learning.targets import roi_targets, rpn_targets
+from teachseg.structures import Targets
+
+property_of = settings(deadline=None, max_examples=40)
+WEIGHTS = (10.0, 10.0, 5.0, 5.0)
+
+
+def chance(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def filled(*rows, size=(20, 20)):
+    """Objects that fill their whole-pixel boxes; rows of (x1, y1, x2, y2, label)."""
+    boxes = torch.tensor([row[:4] for row in rows], dtype=torch.float32)
+    masks = torch.zeros(len(rows), *size, dtype=torch.bool)
+    for mask, (x1, y1, x2, y2, _) in zip(masks, rows):
+        mask[y1:y2, x1:x2] = True
+    return Targets(boxes, torch.tensor([row[4] for row in rows]), masks)
+
+
+def draw_rois(proposals, targets, size=8, share=0.5, seed=0, **options):
+    return roi_targets(
+        proposals, targets, 0.5, size, share, WEIGHTS, mask_size=4, generator=chance(seed), **options
+    )
+
+
+# ------------------------------------------------------------------------- anchors
+
+ANCHORS = torch.tensor([
+    [0.0, 0.0, 10.0, 10.0],    # the object itself
+    [0.0, 0.0, 10.0, 8.0],     # 0.8 of it
+    [0.0, 0.0, 10.0, 5.0],     # a half: neither
+    [0.0, 0.0, 10.0, 2.0],     # 0.2: background
+    [30.0, 30.0, 40.0, 40.0],  # nothing there
+])  # fmt: skip
+
+
+def test_anchors_by_hand():
+    gt = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    wanted = rpn_targets(ANCHORS, gt, 0.7, 0.3, size=4, object_share=0.5, generator=chance())
+    assert sorted(wanted.drawn[:2].tolist()) == [0, 1] and wanted.labels.tolist() == [1, 1, 0, 0]
+    assert sorted(wanted.drawn[2:].tolist()) == [3, 4]
+    assert wanted.positive.tolist() == wanted.drawn[:2].tolist()
+    # anchor 0 is the object; from anchor 1 (center 4, height 8) to it (5, 10): 1/8 down, ln 1.25
+    by_anchor = dict(zip(wanted.positive.tolist(), wanted.deltas))
+    torch.testing.assert_close(by_anchor[0], torch.zeros(4))
+    torch.testing.assert_close(by_anchor[1], torch.tensor([0, 1 / 8, 0, math.log(1.25)]))
+
+
+def test_the_best_anchor_is_forced():
+    # the object overlaps anchor 4 by 25 of 100 only: background by overlap, but its best
+    gt = torch.tensor([[30.0, 30.0, 35.0, 35.0]])
+    wanted = rpn_targets(ANCHORS, gt, 0.7, 0.3, 4, 0.5, chance())
+    assert wanted.positive.tolist() == [4] and wanted.labels.tolist() == [1, 0, 0, 0]
+
+
+def test_anchors_of_an_image_without_objects():
+    wanted = rpn_targets(ANCHORS, torch.zeros(0, 4), 0.7, 0.3, 4, 0.5, chance())
+    assert wanted.labels.tolist() == [0] * 4  # four of the five
+    assert wanted.positive.shape == (0,) and wanted.deltas.shape == (0, 4)
+
+
+def test_no_anchors():
+    wanted = rpn_targets(torch.zeros(0, 4), ANCHORS[:1], 0.7, 0.3, 4, 0.5, chance())
+    assert wanted.drawn.shape == wanted.labels.shape == (0,) and wanted.deltas.shape == (0, 4)
+
+
+@property_of
+@given(st.integers(0, 10_000))
+def test_what_the_rpn_is_asked_leads_to_the_objects(seed):
+    random = chance(seed)
+    corners = torch.rand(60, 2, generator=random) * 50
+    anchors = torch.cat([corners, corners + torch.rand(60, 2, generator=random) * 30 + 2], dim=1)
+    gt = anchors[torch.randperm(60, generator=random)[:3]] + torch.rand(3, 4, generator=random) * 0.5
+    wanted = rpn_targets(anchors, gt, 0.7, 0.3, 16, 0.5, random)
+    assert len(wanted.drawn) == len(wanted.labels) <= 16
+    assert int(wanted.labels.sum()) == len(wanted.positive) <= 8
+    assert torch.equal(wanted.drawn[wanted.labels == 1], wanted.positive)
+    # carried along its delta, every positive anchor lies on the object that it overlaps most
+    there = decode_boxes(wanted.deltas, anchors[wanted.positive])
+    closest = box_iou(anchors[wanted.positive], gt).argmax(dim=1)
+    torch.testing.assert_close(there, gt[closest], atol=1e-3, rtol=1e-4)
+    # background overlaps no object by 0.3
+    background = wanted.drawn[wanted.labels == 0]
+    assert bool((box_iou(anchors[background], gt) < 0.3).all())
+
+
+# ------------------------------------------------------------------------- rois
+
+
+def test_rois_by_hand():
+    targets = filled((0, 0, 10, 10, 3))
+    proposals = torch.tensor([[0.0, 0.0, 10.0, 5.0], [12.0, 12.0, 18.0, 18.0]])
+    wanted = draw_rois(proposals, targets)
+    # the object's own box and the first proposal (exactly a half) are positive, the other is not
+    assert wanted.labels.tolist() == [3, 3, 0]
+    assert wanted.boxes[2].tolist() == [12, 12, 18, 18]
+    half = 0 if wanted.boxes[0].tolist() == [0, 0, 10, 5] else 1
+    assert wanted.boxes[half].tolist() == [0, 0, 10, 5]
+    assert wanted.boxes[1 - half].tolist() == [0, 0, 10, 10]
+    # from (5, 2.5), 10 x 5 to (5, 5), 10 x 10: half a height down, ln 2; times (10, 10, 5, 5)
+    torch.testing.assert_close(wanted.deltas[half], torch.tensor([0, 5.0, 0, 5 * math.log(2)]))
+    torch.testing.assert_close(wanted.deltas[1 - half], torch.zeros(4))
+    torch.testing.assert_close(wanted.crops, torch.ones(2, 4, 4))
+
+
+def test_the_mask_target_depends_on_the_roi():
+    # the roi is the object and as much again to its right: the left half of the crop is full
+    targets = filled((0, 0, 8, 8, 1))
+    wanted = draw_rois(torch.tensor([[0.0, 0.0, 16.0, 8.0]]), targets, size=8, share=1.0)
+    wide = wanted.boxes.tolist().index([0, 0, 16, 8])
+    expected = torch.zeros(4, 4)
+    expected[:, :2] = 1
+    torch.testing.assert_close(wanted.crops[wide], expected)
+
+
+def test_each_roi_answers_for_its_own_object():
+    targets = filled((0, 0, 8, 8, 2), (10, 10, 18, 18, 5))
+    near_each = torch.tensor([[10.0, 10.0, 18.0, 17.0], [0.0, 0.0, 8.0, 7.0]])
+    wanted = draw_rois(near_each, targets, size=4, share=1.0)
+    assert len(wanted.labels) == 4
+    for box, label, delta in zip(wanted.boxes, wanted.labels, wanted.deltas):
+        matched = 0 if box[0] < 9 else 1
+        assert label == targets.labels[matched]
+        expected = BoxCoder(WEIGHTS).encode_single(targets.boxes[matched][None], box[None])
+        torch.testing.assert_close(delta[None], expected)
+
+
+def test_the_masks_may_be_in_another_frame():
+    # boxes in an image of twice the width and thrice the height of the masks
+    targets = filled((0, 0, 10, 10, 1))
+    plain = draw_rois(torch.tensor([[0.0, 0.0, 10.0, 7.0]]), targets)
+    scale = torch.tensor([2.0, 3.0, 2.0, 3.0])
+    larger = targets._replace(boxes=targets.boxes * scale)
+    scaled = draw_rois(
+        torch.tensor([[0.0, 0.0, 20.0, 21.0]]), larger, mask_frame=(1 / 2, 1 / 3)
+    )
+    torch.testing.assert_close(scaled.boxes, plain.boxes * scale)
+    torch.testing.assert_close(scaled.crops, plain.crops)
+    torch.testing.assert_close(scaled.deltas, plain.deltas)
+
+
+def test_proposals_without_area_are_dropped():
+    flat = torch.tensor([[3.0, 3.0, 3.0, 9.0], [5.0, 5.0, 9.0, 5.0], [9.0, 9.0, 2.0, 2.0]])
+    wanted = draw_rois(flat, filled((0, 0, 10, 10, 1)))
+    assert wanted.boxes.tolist() == [[0, 0, 10, 10]]
+
+
+def test_rois_of_an_image_without_objects():
+    proposals = torch.tensor([[0.0, 0.0, 10.0, 5.0], [12.0, 12.0, 18.0, 18.0]])
+    wanted = draw_rois(proposals, Targets.empty((20, 20)))
+    assert wanted.labels.tolist() == [0, 0] and wanted.boxes.shape == (2, 4)
+    assert wanted.deltas.shape == (0, 4) and wanted.crops.shape == (0, 4, 4)
+
+
+def test_without_proposals_the_objects_themselves_are_drawn():
+    wanted = draw_rois(torch.zeros(0, 4), filled((0, 0, 10, 10, 2)))
+    assert wanted.labels.tolist() == [2] and wanted.boxes.tolist() == [[0, 0, 10, 10]]
+
+
+def test_neither_proposals_nor_objects():
+    wanted = draw_rois(torch.zeros(0, 4), Targets.empty((20, 20)))
+    assert wanted.boxes.shape == wanted.deltas.shape == (0, 4)
+    assert wanted.labels.shape == (0,) and wanted.crops.shape == (0, 4, 4)
+
+
+@property_of
+@given(st.integers(0, 10_000))
+def test_what_the_heads_are_asked(seed):
+    random = chance(seed)
+    corners = torch.rand(40, 2, generator=random) * 14
+    proposals = torch.cat([corners, corners + torch.rand(40, 2, generator=random) * 8], dim=1)
+    targets = filled((1, 1, 9, 7, 2), (6, 5, 15, 19, 4))
+    wanted = draw_rois(proposals, targets, size=12, share=0.25, seed=seed)
+    positive = wanted.labels > 0
+    count = int(positive.sum())
+    assert len(wanted.boxes) == 12 and 1 <= count <= 3  # a quarter of 12
+    assert bool(positive[:count].all())  # they come first
+    overlaps = box_iou(wanted.boxes, targets.boxes)
+    assert torch.equal(positive, overlaps.amax(dim=1) >= 0.5)
+    closest = overlaps.argmax(dim=1)[:count]
+    assert torch.equal(wanted.labels[:count], targets.labels[closest])
+    there = decode_boxes(wanted.deltas, wanted.boxes[:count], WEIGHTS)
+    torch.testing.assert_close(there, targets.boxes[closest], atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(
+        wanted.crops, crop_masks(targets.masks, wanted.boxes[:count], 4, index=closest)
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_same_generator_gives_the_same_targets(seed):
+    corners = torch.rand(40, 2, generator=chance(9)) * 14
+    proposals = torch.cat([corners, corners + 5], dim=1)
+    targets = filled((1, 1, 9, 7, 2))
+    first = draw_rois(proposals, targets, seed=seed)
+    for one, again in zip(first, draw_rois(proposals, targets, seed=seed)):
+        assert torch.equal(one, again)
+    assert not torch.equal(first.boxes, draw_rois(proposals, targets, seed=seed + 10).boxes)

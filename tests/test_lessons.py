@@ -1,0 +1,293 @@
+"""The lessons' words against the code: front matter, names, links, tables, the map of the course.
+
+A name in a lesson that can be imported, a link that leads somewhere and a number that the code also
+has are checked here; what a sentence means is not.
+"""
+
+import ast
+import dataclasses
+import importlib
+import re
+from functools import cache
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from teachseg.papers.mask_rcnn import Config
+from teachseg.train import TrainConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted((ROOT / "lessons").glob("*.md"))
+LESSONS = [page for page in PAGES if re.match(r"\d\d_", page.name)]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+COURSE = {
+    "00": "start_here", "01": "boxes_and_masks", "02": "metrics", "03": "backbone_and_strides",
+    "04": "anchors", "05": "rpn", "06": "proposals_and_nms",
+    "10": "roi_pool_warp_align", "11": "mnc_mask_stage", "12": "mnc_category_stage",
+    "13": "mnc_cascade", "14": "mnc_train_and_test",
+    "20": "fpn", "21": "mask_rcnn_heads_and_losses", "22": "mask_rcnn_train_and_test",
+    "30": "similarity_and_pair_loss", "31": "masks_from_seeds", "32": "seediness_and_seed_choice",
+    "33": "deep_metric_train_and_test",
+    "40": "three_papers_side_by_side", "41": "tables_in_miniature",
+    "42": "full_models_on_your_data",
+}  # fmt: skip
+KEYS = {"title", "papers", "objectives", "prerequisites", "minutes", "notebook", "symbols", "terms",
+        "deviations"}  # fmt: skip
+REFERENCE = {"glossary", "notation", "equations", "deviations"}  # pages to look things up
+
+LINK = re.compile(r"\]\(([^()\s]+)\)")
+CODE = re.compile(r"`([^`\n]+)`")
+LESSON_NUMBERS = re.compile(r"\b[Ll]essons? (\d\d(?:(?:, | and | to |, then )\d\d)*)")
+PARTS = {path.stem for path in (ROOT / "src" / "teachseg").iterdir()} - {"__init__", "__pycache__"}
+
+
+@cache
+def text(page: Path) -> str:
+    """A page's words; of a notebook those of its text cells."""
+    if page.suffix == ".ipynb":
+        cells = nbformat.read(page, as_version=4).cells
+        return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    return page.read_text("utf-8")
+
+
+def front_matter(page: Path) -> dict:
+    """The YAML between the first two lines of dashes."""
+    parts = text(page).split("---\n", 2)
+    assert len(parts) == 3 and parts[0] == "", f"{page.name} has no front matter"
+    return yaml.safe_load(parts[1])
+
+
+def found(name: str):
+    """What a dotted name stands for, with or without `teachseg.` in front."""
+    words = name.removeprefix("teachseg.").split(".")
+    module, rest = importlib.import_module("teachseg"), words
+    for depth in range(len(words), 0, -1):
+        try:
+            module = importlib.import_module(".".join(["teachseg", *words[:depth]]))
+        except ModuleNotFoundError as error:
+            if not str(error.name).startswith("teachseg"):
+                raise  # a package is missing, not a module of ours
+            continue
+        rest = words[depth:]
+        break
+    for word in rest:
+        module = getattr(module, word)
+    return module
+
+
+def rows(page: Path, header: str) -> list[list[str]]:
+    """The cells of all tables whose header begins so."""
+    table, inside = [], False
+    for line in text(page).splitlines():
+        if not line.startswith("|"):
+            inside = False
+        elif line.startswith(header):
+            inside = True
+        elif inside and not line.startswith("| ---"):
+            table.append([cell.strip() for cell in line.strip("|").split("|")])
+    return table
+
+
+def term(words: str) -> str:
+    """One spelling for a term, its plural, and its forms in markup."""
+    plain = re.sub(r"</?su[pb]>|[\^_*`]", "", words).casefold().strip()
+    return plain[:-1] if plain.endswith("s") and not plain.endswith(("ss", "ous")) else plain
+
+
+@cache
+def glossary() -> list[str]:
+    """The words that the glossary explains, as it writes them."""
+    return re.findall(r"^\*\*(.+?)\*\* — ", text(ROOT / "lessons" / "glossary.md"), re.M)
+
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+each_lesson = pytest.mark.parametrize("page", LESSONS, ids=lambda page: page.stem)
+each_text = pytest.mark.parametrize("page", PAGES + NOTEBOOKS, ids=lambda page: page.name)
+
+
+# --- the course as a whole ---
+
+
+def test_every_page_is_a_lesson_of_the_course_or_a_reference():
+    for page in PAGES:
+        number, _, slug = page.stem.partition("_")
+        assert COURSE.get(number) == slug or page.stem in REFERENCE, page.name
+    assert {page.stem for page in PAGES} >= REFERENCE
+
+
+def test_every_notebook_has_its_lesson_and_every_lesson_its_notebook():
+    assert [page.stem for page in LESSONS] == [path.stem for path in NOTEBOOKS]
+
+
+@pytest.mark.parametrize("name", ["lessons/00_start_here.md", "notebooks/00_start_here.ipynb"])
+def test_the_map_shows_every_lesson_and_what_stands(name: str):
+    table = rows(ROOT / name, "| no. |")
+    assert {no: slug.strip("`") for no, slug, _, _ in table} == COURSE
+    for no, _, _, state in table:
+        here = any(path.name.startswith(f"{no}_") for path in NOTEBOOKS)
+        assert state.strip("*") in ({"stands", "you are here"} if here else {"comes"}), no
+
+
+@each_text
+def test_no_lesson_number_lies_beyond_the_course(page: Path):
+    for numbers in LESSON_NUMBERS.findall(text(page)):
+        assert set(re.findall(r"\d\d", numbers)) <= set(COURSE), numbers
+
+
+# --- front matter ---
+
+
+@each_page
+def test_every_page_has_a_title_and_opens_with_a_heading(page: Path):
+    assert front_matter(page)["title"]
+    body = text(page).split("---\n", 2)[2].lstrip()
+    assert body.startswith("# ")
+
+
+@each_lesson
+def test_the_front_matter_is_complete(page: Path):
+    facts = front_matter(page)
+    assert set(facts) == KEYS
+    for key in KEYS - {"title", "minutes", "notebook"}:
+        assert isinstance(facts[key], list), f"{key} must be a list"
+    for key in ("papers", "objectives", "symbols", "terms"):
+        assert facts[key], f"{key} is empty"
+    assert isinstance(facts["minutes"], int) and 5 <= facts["minutes"] <= 180
+
+
+@each_lesson
+def test_prerequisites_are_earlier_lessons_of_the_course(page: Path):
+    numbers = [f"{int(number):02d}" for number in front_matter(page)["prerequisites"]]
+    assert set(numbers) <= set(COURSE)
+    assert all(number < page.stem[:2] for number in numbers)
+
+
+@each_lesson
+def test_its_notebook_exists_and_has_its_name(page: Path):
+    name = Path(front_matter(page)["notebook"]).name
+    assert name == f"{page.stem}.ipynb"
+    assert (ROOT / "notebooks" / name).is_file()
+
+
+@each_lesson
+def test_its_symbols_can_be_imported(page: Path):
+    for name in front_matter(page)["symbols"]:
+        found(name)
+
+
+@each_lesson
+def test_its_terms_are_in_the_glossary(page: Path):
+    known = {term(words) for words in glossary()}
+    missing = [words for words in front_matter(page)["terms"] if term(words) not in known]
+    assert not missing
+
+
+# --- words, names and links on every page ---
+
+
+def test_the_glossary_is_in_order_and_says_each_word_once():
+    words = [word.casefold() for word in glossary()]
+    assert len(words) > 50
+    assert words == sorted(words)
+    assert len({term(word) for word in words}) == len(words)
+
+
+def test_each_word_is_explained_in_one_sentence():
+    for line in text(ROOT / "lessons" / "glossary.md").splitlines():
+        if line.startswith("**"):
+            assert line.endswith(".") and 20 < len(line) < 260, line
+            assert not re.search(r"\. [A-Z]", line), line
+
+
+@each_text
+def test_relative_links_lead_somewhere(page: Path):
+    for target in LINK.findall(text(page)):
+        if re.match(r"[a-z]+:", target):
+            continue  # elsewhere on the net
+        file, _, anchor = target.partition("#")
+        path = (page.parent / file).resolve() if file else page
+        assert path.is_file() and path.is_relative_to(ROOT), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", text(path), re.M)
+            slugs = {re.sub(r"[^\w\- ]", "", h).lower().replace(" ", "-") for h in headings}
+            assert anchor in slugs, target
+
+
+@each_text
+def test_dotted_names_of_the_library_exist(page: Path):
+    """`geometry.boxes.box_iou` and its like, wherever they stand in backticks."""
+    for code in CODE.findall(text(page)):
+        name = code.partition("(")[0].removeprefix("teachseg.")
+        if re.fullmatch(r"\w+(\.\w+)+", name) and name.split(".")[0] in PARTS:
+            found(name)
+
+
+def test_a_name_that_does_not_exist_is_found():
+    assert found("geometry.boxes.box_iou") is found("teachseg.geometry.boxes").box_iou
+    with pytest.raises(AttributeError):
+        found("geometry.boxes.box_iuo")
+    with pytest.raises(AttributeError):
+        found("geometry.boxen.box_iou")
+
+
+# --- equations.md: paper -> function -> lesson ---
+
+
+EQUATIONS = [row for head in ("| paper |", "| source |")
+             for row in rows(ROOT / "lessons" / "equations.md", head)]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", EQUATIONS, ids=lambda row: row[3].strip("`"))
+def test_each_equation_names_a_function_and_its_lesson(row: list[str]):
+    assert len(row) == 5
+    name = row[3].strip("`")
+    assert callable(found(name)), name
+    module = found(name.rpartition(".")[0])
+    said = set(re.findall(r"\b\d\d\b", module.__doc__.rpartition("Lesson: ")[2]))
+    assert set(row[4].split(", ")) <= said, f"{name}: its module says lesson {sorted(said)}"
+
+
+def test_the_main_functions_of_each_paper_are_among_them():
+    named = {row[3].strip("`") for row in EQUATIONS}
+    assert len(EQUATIONS) > 30
+    assert {"layers.roi.roi_align", "geometry.boxes.encode_boxes", "layers.rpn.propose",
+            "layers.fpn.assign_levels", "learning.losses.mask_loss",
+            "evaluate.mask_ap_r"} <= named  # fmt: skip
+
+
+# --- deviations.md: the tables are the configurations ---
+
+
+def settings(header: str) -> list[tuple[str, str, str]]:
+    """(name, the paper's value, the course's value) as written."""
+    table = rows(ROOT / "lessons" / "deviations.md", header)
+    return [tuple(cell.strip("`") for cell in row[:3]) for row in table if row[3]]
+
+
+def test_deviations_list_every_setting_in_which_the_course_differs():
+    paper, course = Config.paper(5), Config.course(5)
+    fields = [field.name for field in dataclasses.fields(Config)]
+    differ = {
+        name: (getattr(paper, name), getattr(course, name))
+        for name in fields
+        if getattr(paper, name) != getattr(course, name)
+    }
+    table = settings("| setting | paper | course | why |")
+    said = {n: (p, c) for n, p, c in table if n in fields}
+    assert {n: tuple(map(ast.literal_eval, values)) for n, values in said.items()} == differ
+
+
+def test_deviations_tell_how_the_course_trains():
+    defaults = {field.name: field.default for field in dataclasses.fields(TrainConfig)}
+    table = settings("| setting | paper | course | why |")
+    said = {n: ast.literal_eval(c) for n, _, c in table if n in defaults}
+    assert len(said) == 7
+    assert said == {name: defaults[name] for name in said}
+
+
+def test_deviations_name_no_other_setting():
+    known = {field.name for kind in (Config, TrainConfig) for field in dataclasses.fields(kind)}
+    assert {n for n, _, _ in settings("| setting | paper | course | why |")} <= known
