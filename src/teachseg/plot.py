@@ -116,24 +116,28 @@ def overlay(
     Args:
         image: (3, H, W) in [0, 1].
         side: smaller images are enlarged by a whole number, so that their shorter side has about
-            this many pixels and their longer one at most four times as many.
+            this many pixels; larger ones are made smaller until the longer side has at most four
+            times as many.
 
     Returns:
         (3, H', W') in [0, 1].
     """
-    short, long = sorted(image.shape[1:])
-    scale = max(1, min(-(-side // short), 4 * side // long))
-    size = [image.shape[1] * scale, image.shape[2] * scale]
+    (height, width), (short, long) = image.shape[1:], sorted(image.shape[1:])
+    scale = min(max(1, -(-side // short)), 4 * side / long)
+    scale = int(scale) if scale > 1 else scale
+    size = [max(1, round(height * scale)), max(1, round(width * scale))]
     canvas = (resize(image.cpu(), size, antialias=True).clamp(0, 1) * 255).round().byte()
-    objects = objects.to("cpu")
     if len(objects.labels) == 0:
         return canvas.float() / 255
     labels = objects.labels.tolist()
     shades = [colour(label) for label in labels]
-    masks = objects.masks.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
+    rows, columns = (  # of the image's pixels, for each pixel of the picture
+        ((torch.arange(new) + 0.5) * old / new).long() for new, old in zip(size, (height, width))
+    )
+    masks = torch.stack([mask.cpu()[rows][:, columns] for mask in objects.masks])
     canvas = draw_segmentation_masks(canvas, masks, alpha=0.45, colors=shades)
     words = [names[label - 1] if names else str(label) for label in labels]
     if isinstance(objects, Detections):
         words = [f"{word} {score:.2f}" for word, score in zip(words, objects.scores.tolist())]
-    canvas = draw_bounding_boxes(canvas, objects.boxes * scale, words, colors=shades, width=2)
-    return canvas.float() / 255
+    boxes = objects.boxes.cpu() * scale
+    return draw_bounding_boxes(canvas, boxes, words, colors=shades, width=2).float() / 255

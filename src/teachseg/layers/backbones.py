@@ -91,12 +91,25 @@ class CourseNet(nn.Module):
         return features
 
 
+class FrozenNorm(FrozenBatchNorm2d):
+    """Batch normalisation whose statistics never change, in one pass over the map.
+
+    torchvision's own forward makes two passes, times scale and plus shift, each with a copy.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)"""
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+        )
+
+
 class ResNet(nn.Module):
     """torchvision's resnet18 ... resnet152 up to their last convolution; strides 4, 8, 16, 32."""
 
     def __init__(self, name: str = "resnet50", frozen_norm: bool = True):
         super().__init__()
-        norm = FrozenBatchNorm2d if frozen_norm else nn.BatchNorm2d
+        norm = FrozenNorm if frozen_norm else nn.BatchNorm2d
         whole = getattr(models, name)(weights=None, norm_layer=norm)
         for part in ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4"):
             self.add_module(part, getattr(whole, part))
@@ -165,7 +178,7 @@ class MobileNetV2(Cut):
     """torchvision's mobilenet_v2 up to its last convolution; strides 4, 8, 16, 32."""
 
     def __init__(self, frozen_norm: bool = True):
-        norm = FrozenBatchNorm2d if frozen_norm else nn.BatchNorm2d
+        norm = FrozenNorm if frozen_norm else nn.BatchNorm2d
         features = models.mobilenet_v2(weights=None, norm_layer=norm).features
         super().__init__(features, (4, 7, 14, 19), (24, 32, 96, 1280), (4, 8, 16, 32))
 

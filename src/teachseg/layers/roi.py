@@ -33,9 +33,12 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from teachseg.checks import check_shape
 
+LARGE_MAP = 2_000_000     # numbers in a feature map from which on reading only parts of it pays
+MOST_SAMPLES = 4096       # that a box may ask for a bin and axis; more cells than any map has
 READ_AT_ONCE = 4_000_000  # (bin, cell) pairs read in one go where boxes are read group by group
 MODE_MAX = 2              # torch.embedding_bag's number for "the largest of the bag"
 
@@ -112,34 +115,65 @@ def axis_matrix(axis: AxisWeights, size: int) -> Tensor:
 def read_bins(features: Tensor, image: Tensor, y: AxisWeights, x: AxisWeights) -> Tensor:
     """Weighted sums of cells, one a bin: out_rc = A_y F_c A_x^T, without the zeros of A_y and A_x.
 
-    A_y (S_y, H) and A_x (S_x, W) are the `axis_matrix` of box r. Nearly all of their entries are 0,
-    so rather than multiply we look up: each bin is a "bag" of k_y * k_x cells with a weight each.
-    With the channels of a cell side by side in memory a bag's sum is a few additions of vectors,
-    which torch has as `embedding_bag` (words there, cells here), and its gradients to the features
-    and to the weights, thus to the box, come with it.
+    A_y (S_y, H) and A_x (S_x, W) are the `axis_matrix` of box r. Nearly all of their entries are
+    0, so rather than multiply we look up: each bin is a bag of k_y * k_x cells with a weight each.
+    With the channels of a cell side by side in memory, a bag's sum is a few additions of vectors.
 
     Args:
         features: (N, C, H, W) float32 or float64.
         image: (R,) int64, each box's image.
 
     Returns:
-        (R, C, S_y, S_x), a view with the channels last in memory.
+        (R, C, S_y, S_x), a view with the channels last in memory. Gradients go to features and,
+        through the weights, to the boxes.
     """
-    channels, height, width = features.shape[1:]
-    rois, bins_y, _ = y.cells.shape
-    bins_x = x.cells.shape[1]
+    height, width = features.shape[2:]
+    rois, bins_y, per_bin_y = y.cells.shape
+    _, bins_x, per_bin_x = x.cells.shape
+    bags = (rois * bins_y * bins_x, per_bin_y * per_bin_x)
 
-    # 1. Pair every row of a bin with every column: (R, S_y, S_x, k_y, k_x), a bin's pairs flat.
+    # Pair every row of a bin with every column: (R, S_y, S_x, k_y, k_x).
     rows = (image * height)[:, None, None] + y.cells
     cells = rows[:, :, None, :, None] * width + x.cells[:, None, :, None, :]
     weights = y.weights[:, :, None, :, None] * x.weights[:, None, :, None, :]
-    bags = (rois * bins_y * bins_x, y.cells.shape[2] * x.cells.shape[2])
 
-    # 2. Sum each bag.
     table, cells = cell_table(features, cells.reshape(bags))
-    weights = weights.reshape(bags).to(table.dtype)
-    values = F.embedding_bag(cells, table, per_sample_weights=weights, mode="sum")
-    return values.view(rois, bins_y, bins_x, channels).permute(0, 3, 1, 2)
+    values = SumBags.apply(table, cells, weights.reshape(bags).to(table.dtype))
+    return values.view(rois, bins_y, bins_x, -1).permute(0, 3, 1, 2)
+
+
+class SumBags(torch.autograd.Function):
+    """(U, C) table, (B, k) rows of it, (B, k) weights -> (B, C): each bag's weighted sum of rows.
+
+    This is A table with a sparse A, and torch has it as `embedding_bag` (words there, cells here).
+    Autograd would do without this class; but the gradient to the table, A^T slope, is a sum of
+    bags as well - for every cell the bins that read it - and said so it takes less time.
+    """
+
+    @staticmethod
+    def forward(ctx, table: Tensor, cells: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(table, cells, weights)
+        return F.embedding_bag(cells, table, per_sample_weights=weights, mode="sum")
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, slope: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
+        table, cells, weights = ctx.saved_tensors
+        slope = slope.contiguous()
+        to_table = to_weights = None
+        if ctx.needs_input_grad[0]:
+            reads, order = cells.flatten().sort()  # all pairs (bin, cell), by cell
+            begin = torch.searchsorted(reads, torch.arange(len(table), device=reads.device))
+            bins = order.div(cells.shape[1], rounding_mode="floor")
+            to_table = F.embedding_bag(
+                bins, slope, begin, per_sample_weights=weights.flatten()[order], mode="sum"
+            )
+        if ctx.needs_input_grad[2]:
+            with torch.enable_grad():  # torch knows this half: each weight's slope . row
+                weights = weights.detach().requires_grad_()
+                values = F.embedding_bag(cells, table, per_sample_weights=weights, mode="sum")
+            (to_weights,) = torch.autograd.grad(values, weights, slope)
+        return to_table, None, to_weights
 
 
 def cell_table(features: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
@@ -154,15 +188,37 @@ def cell_table(features: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
         the CPU, where turning a large map costs more than reading a few boxes, only the cells that
         are asked for if they are fewer than half. (A GPU would have to wait for their number.)
     """
-    channels, area = features.shape[1], features.shape[2] * features.shape[3]
-    if features.device.type == "cpu" and not is_channels_last(features):
-        asked = torch.zeros(len(features) * area, dtype=torch.bool)
+    large = features.device.type == "cpu" and features.numel() >= LARGE_MAP
+    if large and not is_channels_last(features):
+        asked = torch.zeros(features.numel() // features.shape[1], dtype=torch.bool)
         asked[cells.flatten()] = True
         used = asked.nonzero().flatten()
         if 2 * len(used) < len(asked):
-            table = features.flatten(2).transpose(1, 2)[used // area, used % area]
-            return table, (asked.cumsum(0) - 1)[cells]
-    return features.permute(0, 2, 3, 1).contiguous().view(-1, channels), cells
+            return TakeCells.apply(features, used), (asked.cumsum(0) - 1)[cells]
+    return features.permute(0, 2, 3, 1).contiguous().view(-1, features.shape[1]), cells
+
+
+class TakeCells(torch.autograd.Function):
+    """(N, C, H, W) features, (U,) different cells -> (U, C).
+
+    Autograd would add the gradients up one by one, as cells might come twice; they never do.
+    """
+
+    @staticmethod
+    def forward(ctx, features: Tensor, used: Tensor) -> Tensor:
+        ctx.save_for_backward(used)
+        ctx.shape = features.shape
+        area = features.shape[2] * features.shape[3]
+        return features.flatten(2).transpose(1, 2)[used // area, used % area]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, slope: Tensor) -> tuple[Tensor, None]:
+        (used,) = ctx.saved_tensors
+        to_features = slope.new_zeros(ctx.shape)
+        area = ctx.shape[2] * ctx.shape[3]
+        to_features.flatten(2).transpose(1, 2)[used // area, used % area] = slope
+        return to_features, None
 
 
 # ---------------------------------------------------------------------------------------------
@@ -204,14 +260,17 @@ def roi_pool(
     step = torch.arange(len(bin_of), device=areas.device) - begin[bin_of]
     down = step.div(spans[bin_of], rounding_mode="floor")
     cells = corner[bin_of] + down * width + (step - down * spans[bin_of])
-    if len(cells) == 0:  # no box, or every bin off the map
+    if len(cells) == 0 or features.shape[1] == 0:  # no box, or every bin off the map
         return nothing(features, len(rois), bins)
 
     # 2. Find each bin's largest cell, channel by channel; then read it: gradients go where we read.
     table, cells = cell_table(at_least_float32(features), cells)
     winners = torch.embedding_bag(table.detach(), cells, begin, False, MODE_MAX)[3]  # (bins, C)
-    values = table.gather(0, winners.clamp(min=0))
-    values = torch.where(areas[:, None] > 0, values, 0)
+    empty = (areas == 0)[:, None]
+    if empty.any():
+        values = table.gather(0, winners.clamp(min=0)).masked_fill(empty, 0)
+    else:
+        values = table.gather(0, winners)
     return leave(features, values.view(len(rois), *bins, -1).permute(0, 3, 1, 2))
 
 
@@ -263,8 +322,8 @@ def roi_warp(
         mirrored (rounding=False).
     """
     bins, image, boxes = enter(features, rois, output_size, spatial_scale)
-    if len(rois) == 0:
-        return nothing(features, 0, bins)
+    if len(rois) == 0 or features.shape[1] == 0:
+        return nothing(features, len(rois), bins)
     if rounding:
         boxes = boxes - boxes.detach() + round_half_away(boxes.detach())  # value rounded, slope 1
     start, extent = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
@@ -312,8 +371,8 @@ def roi_align(
     tensor([ 4.2500,  6.2500,  8.2500, 10.2500])
     """
     bins, image, boxes = enter(features, rois, output_size, spatial_scale)
-    if len(rois) == 0:
-        return nothing(features, 0, bins)
+    if len(rois) == 0 or features.shape[1] == 0:
+        return nothing(features, len(rois), bins)
     size, values = features.shape[2:], at_least_float32(features)
     start, extent = align_extents(boxes, aligned)
     counts = samples_per_bin(extent, bins, sampling_ratio)
@@ -374,7 +433,7 @@ def samples_per_bin(extent: Tensor, bins: tuple[int, int], sampling_ratio: int) 
     if sampling_ratio > 0:
         return torch.full_like(extent, sampling_ratio)
     cells_per_bin = extent.detach() / extent.new_tensor([bins[1], bins[0]])
-    return cells_per_bin.ceil().clamp(min=0)
+    return cells_per_bin.ceil().clamp(0, MOST_SAMPLES)
 
 
 def align_axes(

@@ -28,6 +28,7 @@ from teachseg.checks import check_images, check_targets
 from teachseg.datasets.batch import batch_images
 from teachseg.decoding.instances import ScoredBoxes, decode_detections, paste_binary, paste_probs
 from teachseg.geometry.anchors import cell_anchors, grid_anchors
+from teachseg.geometry.boxes import clip_boxes
 from teachseg.layers.backbones import Normalize, build_backbone
 from teachseg.layers.fpn import FPN, assign_levels, read_pyramid
 from teachseg.layers.heads import BoxHead, MaskHead, pick_class
@@ -396,6 +397,11 @@ def training_losses(
     return losses
 
 
+def back_to_original(boxes: Tensor, size: tuple[int, int], original: tuple[int, int]) -> Tensor:
+    """(..., 4) boxes found in an image of `size` -> of the `original`, not a last digit outside."""
+    return clip_boxes(scale_boxes(boxes, size, original), original)
+
+
 class Answer(NamedTuple):
     """What the heads say of a batch, before masks are pasted; lists hold one entry an image."""
 
@@ -462,7 +468,7 @@ def predict(model: MaskRCNN, images: list[Tensor]) -> list[Detections]:
     said = answer(model, seen)
     detections = []
     for found, crops, size, original in zip(said.found, said.crops, seen.sizes, seen.originals):
-        boxes = scale_boxes(found.boxes, size, original)
+        boxes = back_to_original(found.boxes, size, original)
         masks = paste_binary(
             crops, boxes, original, model.config.mask_threshold, model.config.paste
         )
@@ -492,7 +498,7 @@ def trace(model: MaskRCNN, image: Tensor) -> dict[str, object]:
     seen = see(model, [image])
     said = answer(model, seen)
     found, crops = said.found[0], said.crops[0]
-    boxes = scale_boxes(found.boxes, seen.sizes[0], seen.originals[0])
+    boxes = back_to_original(found.boxes, seen.sizes[0], seen.originals[0])
     mask_probs = paste_probs(crops, boxes, seen.originals[0], config.paste)
     return {
         "batch": seen.batch,
@@ -579,6 +585,12 @@ def from_torchvision(
                 f"num_classes={num_classes}, background included. Pass the number that the "
                 "weights were trained with."
             )
+    foreign = [key for key in renamed if key not in needed]
+    if foreign:
+        raise ValueError(
+            f"The state dict also holds {foreign[0]} (our name), which this model has not: it is "
+            "of a larger model. Pass the state_dict() of torchvision's maskrcnn_resnet50_fpn."
+        )
     model.load_state_dict(renamed)
     for module in model.modules():
         if hasattr(module, "running_var"):

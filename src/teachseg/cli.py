@@ -1,0 +1,1037 @@
+"""The command line: `teachseg doctor, demo, train, evaluate, predict, lab`.
+
+Letters
+    H, W  height and width of a picture, in pixels
+
+Help must come at once, so torch and all that needs it are imported inside the commands. The
+commands print; what they call returns. What can be foreseen to go wrong ends in a sentence on
+stderr and exit code 2, Ctrl-C in 130; `--debug` shows the traceback as well.
+
+Boxes in files are (x1, y1, x2, y2) in pixel edges of the picture as it is seen upright.
+
+Lesson: 00
+"""
+
+import csv
+import importlib
+import itertools
+import math
+import os
+import platform
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from enum import Enum
+from importlib import metadata, util
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+from typer.core import TyperGroup
+
+from teachseg import __version__
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from teachseg.datasets.scenes import Scenes
+    from teachseg.structures import Detections, Targets
+    from teachseg.train import TrainConfig
+
+ROOT = Path(__file__).resolve().parents[2]  # of the course, where notebooks/ and data/ are
+FIRST_NOTEBOOK = Path("notebooks", "00_start_here.ipynb")
+SHIPPED = "mask_rcnn"
+VALIDATION_SCENES = 200
+CURVE_POINTS = 60  # of the training curve that a manifest holds
+DISK_NEEDED = 2e9  # bytes that runs, checkpoints and pictures may take
+SHOWN_SCORE = 0.5  # from which a detection is drawn and counted
+PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+MADE_BY = "teachseg predict"
+MAY_CHANGE = ("device", "threads")  # when a training is resumed
+
+
+# ---- What can be asked for ----------------------------------------------------------------------
+
+
+def _choice(name: str, *words: str) -> type[Enum]:
+    """A list of words as typer knows it; it names them all in the help and in its errors."""
+    return Enum(name, {word.replace("-", "_"): word for word in words}, type=str)
+
+
+Paper = _choice("Paper", "mask_rcnn")
+Size = _choice("Size", "course", "paper")
+Data = _choice("Data", "scenes")
+Kind = _choice("Kind", "mixed", "crossing", "crowded", "thin", "small", "ring")
+Device = _choice("Device", "auto", "cpu", "cuda")
+Precision = _choice("Precision", "32-true", "16-mixed", "bf16-mixed")
+
+DeviceOption = Annotated[Device, typer.Option(help="auto: a GPU where there is one.")]
+KindOption = Annotated[Kind, typer.Option(help="Kind of scenes.")]
+SideOption = Annotated[int, typer.Option("--image-size", min=16, help="Side of a scene, pixels.")]
+ScoreOption = Annotated[float, typer.Option(min=0, max=1, help="Least score of what is shown.")]
+CheckpointHelp = "mask_rcnn (shipped), a .safetensors file, or the folder of a training."
+CheckpointOption = Annotated[str, typer.Option(help=CheckpointHelp)]
+
+
+# ---- How errors are told ------------------------------------------------------------------------
+
+_CLICK_ERROR = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+_OTHERS_CONCERN = (_CLICK_ERROR, typer.Exit, typer.Abort, BrokenPipeError)  # typer tells these
+
+
+def _sentence(error: Exception) -> str | None:
+    """What was wrong and how to mend it; None for an error that nobody foresaw."""
+    if isinstance(error, ImportError):
+        return f"{error}. Something is missing in this Python, or broken. See: teachseg doctor"
+    full = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    if full or isinstance(error, MemoryError):
+        return ("The memory is full. Use a smaller --batch-size or --image-size, fewer --workers, "
+                "smaller pictures, or --device cpu.")
+    if isinstance(error, ValueError):
+        return str(error)
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}."
+    return None
+
+
+class Plain(TyperGroup):
+    """The commands, with errors told in a sentence; --debug is understood anywhere in the line."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take --debug to the front, where it belongs to `teachseg` itself."""
+        ahead = args[: args.index("--")] if "--" in args else args
+        if "--debug" in ahead:
+            args = ["--debug", *(word for word in ahead if word != "--debug"), *args[len(ahead) :]]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command: exit 2 with a sentence, 130 on Ctrl-C, 1 for what nobody foresaw."""
+        try:
+            return super().invoke(ctx)
+        except _OTHERS_CONCERN:
+            raise
+        except KeyboardInterrupt as error:
+            typer.echo(f"\n{error}" if str(error) else "\nStopped by Ctrl-C.", err=True)
+            raise typer.Exit(130) from error
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            sentence = _sentence(error)
+            if sentence is None:
+                typer.echo(f"Unforeseen: {type(error).__name__}: {error}. This is a fault of "
+                           "teachseg: run the same with --debug, and report what it shows.",
+                           err=True)
+                raise typer.Exit(1) from error
+            typer.echo(f"Error: {sentence}", err=True)
+            raise typer.Exit(2) from error
+
+
+app = typer.Typer(
+    cls=Plain, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Instance segmentation, taught by building it.",
+    epilog="First time here? teachseg doctor, then teachseg demo, then teachseg lab.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"teachseg {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option(
+        "--debug", envvar="TEACHSEG_DEBUG", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option(
+        "--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """What belongs to all commands."""
+
+
+# ---- What several commands need -----------------------------------------------------------------
+
+
+def _print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table under its title; columns whose name begins with a space hold numbers."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in columns:
+        number = column.startswith(" ")
+        table.add_column(column.strip(), justify="right" if number else "left",
+                         no_wrap=number, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))  # Text: a [ in a path is no markup
+    if title:
+        typer.echo(f"\n{title}")
+    Console().print(table)
+
+
+def _share(x: float) -> str:
+    """A number in [0, 1] as it stands in a table; - where there is none."""
+    return "-" if math.isnan(x) else f"{x:.3f}"
+
+
+def _print_metrics(title: str, numbers: dict[str, float]) -> None:
+    """AP^r and COCO's numbers, two short tables."""
+    voc = [name for name in numbers if name.startswith("APr")]
+    _print_table(f"{title}: AP^r by IoU (VOC's rules, 11-point)",
+                 [f" {name.removeprefix('APr')} %" for name in voc],
+                 [[_share(numbers[name]) for name in voc]])
+    coco = [name for name in numbers if name.startswith(("AP", "AR")) and name not in voc]
+    _print_table(f"{title}: COCO's numbers", [f" {name}" for name in coco],
+                 [[_share(numbers[name]) for name in coco]])
+
+
+def _pick_device(device: Device) -> str:
+    """cpu or cuda; ValueError where the one asked for is not there."""
+    import torch
+
+    there = torch.cuda.is_available()
+    if device.value == "cuda" and not there:
+        raise ValueError("--device cuda was asked for, but torch sees no such device here. Use "
+                         "--device cpu, or install a driver and a torch built for it.")
+    return "cuda" if there and device.value != "cpu" else "cpu"
+
+
+def _predictor(model: "nn.Module") -> Callable[..., list["Detections"]]:
+    """The `predict` of a model's paper."""
+    from teachseg.checkpoints import paper_of
+
+    return importlib.import_module(f"teachseg.papers.{paper_of(model)}").predict
+
+
+def _measure(
+    model: "nn.Module", scenes: "Scenes", device: str, found: list["Detections"] | None = None
+) -> tuple[dict[str, float], float]:
+    """Run a model on every scene: the numbers of `evaluate_pairs`, and seconds an image.
+
+    Args:
+        found: what is found is appended to it; without it, masks are let go image by image.
+    """
+    from tqdm import tqdm
+
+    from teachseg.evaluate import evaluate_pairs
+
+    predict, seconds = _predictor(model), []
+    model.to(device).eval()
+
+    def pairs() -> Iterator[tuple["Detections", "Targets"]]:
+        for image, targets in tqdm(scenes, unit="image", leave=False, disable=None):
+            image = image.to(device)
+            started = time.perf_counter()
+            detections = predict(model, [image])[0].to("cpu")  # waits for the device
+            seconds.append(time.perf_counter() - started)
+            if found is not None:
+                found.append(detections)
+            yield detections, targets
+
+    numbers = evaluate_pairs(pairs(), model.config.num_classes)
+    return numbers, statistics.median(seconds)
+
+
+def _check_file(file: Path | None) -> None:
+    """ValueError, before the work is done, where a file could not be written after it."""
+    if file is None:
+        return
+    from teachseg.storage import make_folder
+
+    if file.is_dir():
+        raise ValueError(f"{file} is a folder; the name of a file in it is needed.")
+    with tempfile.TemporaryFile(dir=make_folder(file.parent)):
+        pass
+
+
+# ---- doctor -------------------------------------------------------------------------------------
+
+
+class Row(NamedTuple):
+    """What the doctor says of one part."""
+
+    part: str
+    ok: bool
+    found: str
+    mend: str = ""
+
+
+class Wrong(Exception):
+    """A part that is there but not as it should be: what was found, and how to mend it."""
+
+    def __init__(self, found: str, mend: str):
+        super().__init__(found)
+        self.mend = mend
+
+
+def _check_python() -> str:
+    found = f"{platform.python_version()} in {sys.prefix}"
+    if sys.version_info < (3, 11) or sys.maxsize < 2**32:
+        raise Wrong(found, MENDS["Python"])
+    return found
+
+
+def _check_packages() -> str:
+    from packaging.requirements import Requirement
+
+    needed = [Requirement(line) for line in metadata.requires("teachseg") or []]
+    wrong = []
+    for one in needed:
+        if one.marker is not None and not one.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            if not one.specifier.contains(metadata.version(one.name), prereleases=True):
+                wrong.append(f"{one.name} is {metadata.version(one.name)}, needed {one.specifier}")
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{one.name} is missing")
+    if wrong:
+        raise Wrong("; ".join(wrong), MENDS["packages"])
+    return f"teachseg {__version__} and what it needs"
+
+
+def _check_torch() -> str:
+    import torch
+
+    if not bool((torch.eye(2) @ torch.ones(2, 2) == 1).all()):
+        raise Wrong(f"{torch.__version__} computes wrongly", MENDS["torch"])
+    return torch.__version__
+
+
+def _check_torchvision() -> str:
+    import torch
+    import torchvision
+
+    try:
+        kept = torchvision.ops.nms(torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 3]]), torch.ones(2), 0.5)
+    except (RuntimeError, AttributeError, NotImplementedError) as error:
+        raise Wrong(f"{torchvision.__version__} does not fit torch {torch.__version__}",
+                    MENDS["torchvision"]) from error
+    if len(kept) != 1:
+        raise Wrong(f"{torchvision.__version__} suppresses wrongly", MENDS["torchvision"])
+    return f"{torchvision.__version__}, fits torch {torch.__version__}"
+
+
+def _check_numpy() -> str:
+    import numpy as np
+    import torch
+
+    torch.from_numpy(np.ones(1))
+    return np.__version__
+
+
+def _check_widgets() -> str:
+    import ipywidgets
+    from jupyter_core.paths import jupyter_path
+
+    found = f"ipywidgets {metadata.version('ipywidgets')}"
+    found += f", jupyterlab_widgets {metadata.version('jupyterlab_widgets')}"
+    manager = Path("@jupyter-widgets", "jupyterlab-manager", "package.json")
+    if not any(Path(folder, manager).exists() for folder in jupyter_path("labextensions")):
+        raise Wrong(f"{found}, but JupyterLab does not see it", MENDS["widgets"])
+    if int(metadata.version("jupyterlab_widgets").split(".")[0]) < 3:
+        raise Wrong(f"{found} do not fit", MENDS["widgets"])
+    ipywidgets.IntSlider(value=1)
+    return found
+
+
+def _check_jupyterlab() -> str:
+    if util.find_spec("jupyterlab") is None:
+        raise Wrong("not installed", MENDS["jupyterlab"])
+    return metadata.version("jupyterlab")
+
+
+def _check_kernel() -> str:
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    spec = KernelSpecManager().get_kernel_spec("python3")
+    program = Path(spec.argv[0])
+    plain = program.parent == Path() and program.name.startswith("python")  # Jupyter takes its own
+    if not plain and program.parent.resolve() != Path(sys.executable).parent.resolve():
+        raise Wrong(f"python3 starts another Python: {program}", MENDS["kernel"])
+    return f"python3, ipykernel {metadata.version('ipykernel')}"
+
+
+def _check_device() -> str:
+    import torch
+
+    threads = f"CPU, threads: {torch.get_num_threads()}"
+    if not torch.cuda.is_available():
+        return f"{threads}; no CUDA device, the course runs on the CPU"
+    torch.ones(2, 2, device="cuda").sum().item()
+    return f"{torch.cuda.get_device_name()}; {threads}"
+
+
+def _check_data() -> str:
+    from teachseg import checkpoints
+    from teachseg.storage import pair_files
+
+    try:
+        weights, model = pair_files(checkpoints.find(SHIPPED))[0], checkpoints.load(SHIPPED)
+    except ValueError as error:
+        raise Wrong(str(error), MENDS["data"]) from error
+    size = weights.stat().st_size / 1e6
+    return f"{SHIPPED}: {size:.1f} MB, whole, {model.config.num_classes} classes"
+
+
+def _check_disk() -> str:
+    free = shutil.disk_usage(Path.cwd()).free
+    if free < DISK_NEEDED:
+        raise Wrong(f"{free / 1e9:.1f} GB free in {Path.cwd()}",
+                    "Free some space, or work in a folder on another disk: a training and its "
+                    f"pictures may need {DISK_NEEDED / 1e9:.0f} GB.")
+    return f"{free / 1e9:.0f} GB free"
+
+
+def _check_rights() -> str:
+    for folder in (Path.cwd(), Path(tempfile.gettempdir())):
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise Wrong(f"nothing can be written in {folder} ({error.strerror})",
+                        "Work in a folder of your own, or change this one's rights.") from error
+    return f"files can be written in {Path.cwd()}"
+
+
+_UPGRADE = "python -m pip install --upgrade"
+MENDS = {
+    "Python": "Install a 64-bit Python 3.11 or newer, and make the environment again.",
+    "packages": "In the course's folder: python -m pip install -e .",
+    "torch": f"{_UPGRADE} --force-reinstall torch torchvision",
+    "torchvision": f"Install the two together: {_UPGRADE} --force-reinstall torch torchvision",
+    "numpy": f"{_UPGRADE} --force-reinstall numpy",
+    "widgets": f"{_UPGRADE} ipywidgets jupyterlab_widgets; then start JupyterLab again",
+    "jupyterlab": f"{_UPGRADE} jupyterlab",
+    "kernel": "python -m ipykernel install --sys-prefix --name python3",
+    "device": "Update the GPU's driver, or hide the GPU: CUDA_VISIBLE_DEVICES= (set to nothing)",
+    "data": "It comes with the course. In its folder: git checkout -- data/checkpoints; or clone "
+            "it again",
+    "disk": "Change to a folder that exists, and free some space.",
+    "write rights": "Change to a folder of your own.",
+}
+CHECKS: dict[str, Callable[[], str]] = {
+    "Python": _check_python, "packages": _check_packages, "torch": _check_torch,
+    "torchvision": _check_torchvision, "numpy": _check_numpy, "widgets": _check_widgets,
+    "jupyterlab": _check_jupyterlab, "kernel": _check_kernel, "device": _check_device,
+    "data": _check_data, "disk": _check_disk, "write rights": _check_rights,
+}
+
+
+def _examine(part: str, check: Callable[[], str]) -> Row:
+    """One row; a part that breaks in a way of its own is told and keeps no other from its row."""
+    try:
+        return Row(part, True, check())
+    except Wrong as wrong:
+        return Row(part, False, str(wrong), wrong.mend)
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [""]
+        return Row(part, False, f"{type(error).__name__}: {lines[0]}", MENDS[part])
+
+
+@app.command()
+def doctor() -> None:
+    """Check all that the course needs, and say how to mend what is wrong."""
+    rows = [_examine(part, check) for part, check in CHECKS.items()]
+    broken = [row for row in rows if not row.ok]
+    _print_table("", ["", "part", "found", *(["how to mend it"] if broken else [])],
+                 [["OK" if row.ok else "WRONG", row.part, row.found,
+                   *([row.mend] if broken else [])] for row in rows])
+    if broken:
+        names = ", ".join(row.part for row in broken)
+        typer.echo(f"To be mended: {names}. Begin at the top: one may be the cause of the next.")
+        raise typer.Exit(1)
+    typer.echo("All is well. teachseg lab opens the course.")
+
+
+# ---- demo ---------------------------------------------------------------------------------------
+
+
+def _count_right(found: "Detections", real: "Targets", least_iou: float = 0.5) -> int:
+    """How many detections hit an object of their class that no better one had hit already."""
+    from teachseg.geometry.masks import mask_iou
+
+    free, right = [True] * len(real.labels), 0
+    overlaps = mask_iou(found.masks, real.masks).tolist()
+    for label, row in zip(found.labels.tolist(), overlaps):
+        fitting = [(iou, i) for i, iou in enumerate(row)
+                   if free[i] and int(real.labels[i]) == label and iou >= least_iou]
+        if fitting:
+            free[max(fitting)[1]] = False
+            right += 1
+    return right
+
+
+def _beside(pictures: Sequence["Tensor"], dim: int, gap: int) -> "Tensor":
+    """Equally large pictures (3, H, W) in a row (dim 2) or a column (dim 1), white between."""
+    import torch
+
+    rule = list(pictures[0].shape)
+    rule[dim] = gap
+    parts = [part for picture in pictures for part in (torch.ones(rule), picture)]
+    return torch.cat(parts[1:], dim)
+
+
+def _contact_sheet(pairs: list["Tensor"]) -> "Tensor":
+    """Pictures two to a row, the last row filled up with white."""
+    import torch
+
+    pairs = pairs + [torch.ones_like(pairs[0])] * (len(pairs) % 2 if len(pairs) > 1 else 0)
+    rows = [_beside(pairs[i : i + 2], 2, 24) for i in range(0, len(pairs), 2)]
+    return _beside(rows, 1, 24)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("teachseg-demo"),
+    scenes: Annotated[int, typer.Option(min=1, max=1000, help="How many scenes.")] = 8,
+    checkpoint: CheckpointOption = SHIPPED,
+) -> None:
+    """Show the trained model at work: draw scenes, find the objects, write pictures."""
+    from teachseg.checkpoints import load
+    from teachseg.datasets.pictures import write_image
+    from teachseg.datasets.scenes import CLASSES, Scenes
+    from teachseg.plot import overlay
+    from teachseg.storage import make_folder
+
+    model, dataset = load(checkpoint, len(CLASSES)), Scenes("demo", scenes)
+    make_folder(out)
+    everything: list[Detections] = []
+    numbers, seconds = _measure(model, dataset, "cpu", everything)
+    rows, small = [], []
+    for i, (found, (image, real)) in enumerate(zip(everything, dataset)):
+        shown = found.above(SHOWN_SCORE)
+        two = [overlay(image, objects, CLASSES) for objects in (real, shown)]
+        write_image(out / f"scene_{i:02d}.png", _beside(two, 2, 8))
+        two = [overlay(image, objects, CLASSES, side=256) for objects in (real, shown)]
+        small.append(_beside(two, 2, 4))
+        right = _count_right(shown, real)
+        rows.append([f"scene_{i:02d}.png", str(len(real.labels)), str(right),
+                     str(len(real.labels) - right), str(len(shown.labels) - right)])
+    write_image(out / "contact_sheet.png", _contact_sheet(small))
+    _print_table("", ["picture", " objects", " found", " missed", " false alarms"], rows)
+    _print_metrics(f"{scenes} scenes", numbers)
+    typer.echo(f"{1000 * seconds:.0f} ms an image on the CPU. In each picture, the truth is on the "
+               "left, what was found on the right.")
+    typer.echo(f"All of them on one sheet: {out / 'contact_sheet.png'}")
+
+
+# ---- train --------------------------------------------------------------------------------------
+
+
+def _flag(name: str) -> str:
+    """A field's option on the command line."""
+    return f"--{name.replace('_', '-')}"
+
+
+@dataclass(frozen=True)
+class Training:
+    """All that decides what a training gives, in the order in which the command line names it."""
+
+    paper: str
+    config: str
+    data: str
+    steps: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    images: int
+    image_size: int
+    kind: str
+    device: str
+    precision: str
+    threads: int | None
+    backbone_weights: str | None
+    half: bool
+
+    def command(self) -> str:
+        """The command line that makes it again."""
+        words = ["teachseg", "train"]
+        for field in fields(self):
+            value, flag = getattr(self, field.name), _flag(field.name)
+            if isinstance(value, bool):
+                words += [flag] if value else []
+            elif value is not None:
+                words += [flag, str(value)]
+        return shlex.join(words)
+
+    def described_data(self) -> dict[str, Any]:
+        """What it learns from, for the manifest."""
+        return {"name": self.data, "split": "train", "images": self.images, "kind": self.kind,
+                "image_size": self.image_size}
+
+
+def _recipe(asked: Training, workers: int, save_every: int) -> "TrainConfig":
+    """How the model of each size is trained."""
+    from teachseg.train import TrainConfig
+
+    recipe = TrainConfig(
+        steps=asked.steps, batch_size=asked.batch_size, learning_rate=asked.learning_rate,
+        warmup_steps=min(100, max(1, asked.steps // 5)), seed=asked.seed, save_every=save_every,
+        precision=asked.precision, device=asked.device, workers=workers, threads=asked.threads,
+    )
+    if asked.config == "course":
+        return recipe
+    # SGD, weight decay 0.0001, a tenth of the rate from 120k of 160k on  [Mask R-CNN, section 3.1]
+    return replace(recipe, optimizer="sgd", weight_decay=1e-4, schedule="steps",
+                   milestones=(max(1, asked.steps * 3 // 4),), clip_norm=None)
+
+
+def _new_model(asked: Training, load_weights: bool) -> "nn.Module":
+    """An untrained model: a pure function of the seed, which leaves torch's own generator alone."""
+    import torch
+
+    from teachseg.checkpoints import MODELS
+    from teachseg.datasets.scenes import CLASSES
+    from teachseg.layers.backbones import load_backbone_weights
+
+    page = importlib.import_module(f"teachseg.papers.{asked.paper}")
+    config = getattr(page.Config, asked.config)(len(CLASSES))
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(asked.seed)
+        model = getattr(page, MODELS[asked.paper])(config)
+    weights = asked.backbone_weights
+    if weights is None:
+        if getattr(config, "frozen_norm", False):
+            typer.echo("Note: this backbone's norms are frozen, so without --backbone-weights (say "
+                       "IMAGENET1K_V1) it learns slowly.", err=True)
+    elif config.backbone == "course" and not weights.endswith(".safetensors"):
+        raise ValueError(f"There are no weights {weights!r} for the course's own small backbone, "
+                         "which learns from scratch. Leave --backbone-weights out, or use --config "
+                         "paper.")
+    elif load_weights:
+        load_backbone_weights(model.backbone, config.backbone, weights)
+    return model
+
+
+def _begun(out: Path) -> bool:
+    """Is there a run in this folder that can be gone on with?"""
+    return (out / "state.json").exists()
+
+
+def _as_begun(asked: Training, given: set[str], out: Path) -> Training:
+    """What a run was begun with, to go on with it; ValueError where something else is given now.
+
+    Args:
+        given: names of the fields of `asked` that the user wrote, and that are no defaults.
+    """
+    from teachseg.storage import load_json
+
+    if not _begun(out):
+        raise ValueError(f"There is no run to resume in {out}: nothing was saved there yet. Check "
+                         "--out, or leave --resume out.")
+    facts = load_json(out / "settings.json")
+    then = facts.get("asked") if isinstance(facts, dict) else None
+    if not isinstance(then, dict) or set(then) != {field.name for field in fields(Training)}:
+        raise ValueError(f"{out / 'settings.json'} does not say how the run was begun, or another "
+                         "version of teachseg wrote it. Train in another folder: --out FOLDER.")
+    changed = [f"{_flag(name)} was {then[name]} and is now {getattr(asked, name)}"
+               for name in then
+               if name in given - set(MAY_CHANGE) and then[name] != getattr(asked, name)]
+    if changed:
+        raise ValueError(f"The run in {out} cannot be resumed with other settings: "
+                         f"{'; '.join(changed)}. Leave these out, or train in another folder.")
+    now = {name: getattr(asked, name) for name in MAY_CHANGE if name in given}
+    return Training(**(then | now))
+
+
+def _finished(asked: Training, out: Path, evaluate: bool) -> bool:
+    """Is there nothing left to do for a run?"""
+    from teachseg.storage import load_json
+
+    file = out / "checkpoint.json"
+    facts = load_json(file) if file.exists() else {}
+    return facts.get("step") == asked.steps and ("metrics" in facts or not evaluate)
+
+
+def _curve(log: Path) -> dict[str, Any]:
+    """Mean losses over a CURVE_POINTS-th of the steps at a time, and seconds a step (median)."""
+    with open(log, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    size = max(1, math.ceil(len(rows) / CURVE_POINTS))
+    parts = [rows[i : i + size] for i in range(0, len(rows), size)]
+    names = [name for name in rows[0]
+             if name not in ("step", "learning_rate", "seconds", "data_seconds")]
+    losses = {name: [round(statistics.fmean(float(row[name]) for row in part), 4) for part in parts]
+              for name in names}
+    curve = {"steps": [int(part[-1]["step"]) for part in parts], "losses": losses}
+    seconds = statistics.median(float(row["seconds"]) for row in rows)
+    return {"curve": curve, "seconds_per_step": round(seconds, 4)}
+
+
+def _metrics(asked: Training, model: "nn.Module") -> dict[str, Any]:
+    """How good it is on validation scenes of the kind that it learned from, as JSON knows it."""
+    from teachseg.datasets.scenes import Scenes
+
+    scenes = Scenes("val", VALIDATION_SCENES, asked.image_size, asked.kind)
+    numbers, seconds = _measure(model, scenes, asked.device)
+    name = f"{asked.data} val {asked.kind} {VALIDATION_SCENES} {asked.image_size}"
+    _print_metrics(name, numbers)
+    rounded = {k: None if math.isnan(x) else round(x, 6) for k, x in numbers.items()}
+    return rounded | {"data": name, "seconds_per_image": round(seconds, 4)}
+
+
+def _finish(asked: Training, model: "nn.Module", out: Path, evaluate: bool) -> dict[str, Any]:
+    """Write into the manifest what is known only now; each save is whole or not at all."""
+    import torch
+
+    from teachseg.storage import load_pair, save_pair
+
+    tensors, facts = load_pair(out / "checkpoint")
+    facts |= {"steps": asked.steps, "parameters": sum(p.numel() for p in model.parameters()),
+              "threads": asked.threads or torch.get_num_threads(), **_curve(out / "log.csv")}
+    if asked.half:  # what is measured is what is in the file
+        tensors = {k: x.half() if x.is_floating_point() else x for k, x in tensors.items()}
+        model.load_state_dict(tensors)
+    save_pair(out / "checkpoint", tensors, facts)
+    if evaluate:
+        facts["metrics"] = _metrics(asked, model)
+        save_pair(out / "checkpoint", tensors, facts)
+    return facts
+
+
+@contextmanager
+def _resumable(out: Path, more: Sequence[str]) -> Iterator[None]:
+    """Where Ctrl-C or SIGTERM ends the training: say what is kept and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if not _begun(out):
+            raise KeyboardInterrupt("Stopped before anything was saved.") from error
+        said = str(error).split(". ")[0] or "Stopped"
+        raise KeyboardInterrupt(
+            f"{said}. Kept: {out / 'checkpoint.safetensors'}. Go on with:\n"
+            f"  {shlex.join(['teachseg', 'train', '--out', str(out), '--resume', *more])}"
+        ) from error
+
+
+def _train(
+    asked: Training, out: Path, resume: bool, workers: int, save_every: int, evaluate: bool
+) -> None:
+    """Check, build, train, measure."""
+    if _begun(out) and not resume:
+        raise ValueError(f"{out} holds a run already. Add --resume to go on with it, or choose "
+                         "another folder: --out FOLDER.")
+    if resume and _finished(asked, out, evaluate):
+        typer.echo(f"The run in {out} is finished, after {asked.steps} steps. Measure it again: "
+                   f"teachseg evaluate {shlex.quote(str(out))}")
+        return
+    from teachseg.checkpoints import describe
+    from teachseg.datasets.scenes import CLASSES, Scenes
+    from teachseg.storage import make_folder, save_json
+    from teachseg.train import fit, progress
+
+    page = importlib.import_module(f"teachseg.papers.{asked.paper}")
+    recipe = _recipe(asked, workers, save_every)
+    scenes = Scenes("train", asked.images, asked.image_size, asked.kind)
+    model = _new_model(asked, load_weights=not resume)
+    facts = describe(model) | {
+        "classes": list(CLASSES), "data": asked.described_data(), "seed": asked.seed,
+        "backbone_weights": asked.backbone_weights, "command": asked.command(),
+        "teachseg": __version__,
+    }
+    parameters = sum(p.numel() for p in model.parameters())
+    typer.echo(f"{asked.paper} {asked.config}: {parameters / 1e6:.2f} M parameters; "
+               f"{asked.images:,} scenes ({asked.kind}, {asked.image_size} pixels); "
+               f"{asked.steps:,} steps of {asked.batch_size} images on {asked.device}; files go to "
+               f"{out}")
+    more = [] if evaluate else ["--no-evaluate"]
+    with _resumable(out, more):
+        if not resume:
+            save_json(make_folder(out) / "settings.json", facts | {"asked": asdict(asked)})
+        records = fit(model, page.training_losses, scenes, recipe, out, facts, resume)
+        for _ in progress(records, asked.steps):
+            pass
+        facts = _finish(asked, model, out, evaluate)
+    seconds, each = facts["seconds"], facts["seconds_per_step"]
+    typer.echo(f"{asked.steps} steps in {seconds:.0f} s, {each:.2f} s a step. The model is "
+               f"{out / 'checkpoint.safetensors'}; see it at work:\n"
+               f"  teachseg demo --checkpoint {shlex.quote(str(out))}")
+
+
+@app.command()
+def train(
+    ctx: typer.Context,
+    paper: Annotated[Paper, typer.Option(help="Which paper's model.")] = Paper.mask_rcnn,
+    config: Annotated[Size, typer.Option(
+        help="course: small, for a CPU; paper: ResNet-50-FPN, for a GPU.")] = Size.course,
+    data: Annotated[Data, typer.Option(help="What it learns from.")] = Data.scenes,
+    steps: Annotated[int, typer.Option(min=1, help="Updates of the weights.")] = 1500,
+    batch_size: Annotated[int | None, typer.Option(
+        min=1, help="Images a step.", show_default="8; with --config paper 2")] = None,
+    learning_rate: Annotated[float | None, typer.Option(
+        help="The largest.",
+        show_default="0.002; with --config paper 0.00125 for each image of a step")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of every source of chance.")] = 0,
+    images: Annotated[int | None, typer.Option(
+        min=1, help="How many scenes.", show_default="a new one each time")] = None,
+    image_size: SideOption = 128,
+    kind: KindOption = Kind.mixed,
+    out: Annotated[Path | None, typer.Option(
+        help="Folder for all files.", show_default="runs/PAPER")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, as it was begun.")] = False,
+    device: DeviceOption = Device.auto,
+    precision: Annotated[Precision, typer.Option(help="Of the numbers.")] = Precision["32_true"],
+    threads: Annotated[int | None, typer.Option(
+        min=1, help="Of the CPU.", show_default="torch's choice")] = None,
+    workers: Annotated[int, typer.Option(
+        min=0, help="Processes that draw scenes; 0: the training one.")] = 0,
+    save_every: Annotated[int, typer.Option(min=1, help="Steps from save to save.")] = 200,
+    backbone_weights: Annotated[str | None, typer.Option(
+        help="A name of torchvision's, say IMAGENET1K_V1, or a .safetensors file.")] = None,
+    half: Annotated[bool, typer.Option(
+        "--half", help="Store the finished weights in 16 bits: half the file.")] = False,
+    evaluate: Annotated[bool, typer.Option(
+        help=f"Measure it on {VALIDATION_SCENES} validation scenes at the end.")] = True,
+) -> None:
+    """Train a model from the beginning, or go on with a training that was stopped."""
+    batch_size = batch_size or (8 if config.value == "course" else 2)
+    if learning_rate is None:  # paper: "a learning rate of 0.02" for 16 images  [section 3.1]
+        learning_rate = 2e-3 if config.value == "course" else 0.02 * batch_size / 16
+    asked = Training(
+        paper=paper.value, config=config.value, data=data.value, steps=steps,
+        batch_size=batch_size, learning_rate=learning_rate, seed=seed,
+        images=images or steps * batch_size, image_size=image_size, kind=kind.value,
+        device=_pick_device(device), precision=precision.value, threads=threads,
+        backbone_weights=backbone_weights, half=half,
+    )
+    out = out or Path("runs", paper.value)
+    if resume:
+        given = {field.name for field in fields(asked)
+                 if getattr(ctx.get_parameter_source(field.name), "name", "") == "COMMANDLINE"}
+        asked = _as_begun(asked, given, out)
+    _train(asked, out, resume, workers, save_every, evaluate)
+
+
+# ---- evaluate -----------------------------------------------------------------------------------
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[str, typer.Argument(help=CheckpointHelp)] = SHIPPED,
+    split: Annotated[str, typer.Option(help="Any word; val was not learned from.")] = "val",
+    images: Annotated[int, typer.Option(min=1, help="How many scenes.")] = VALIDATION_SCENES,
+    kind: KindOption = Kind.mixed,
+    image_size: SideOption = 128,
+    device: DeviceOption = Device.auto,
+    json_file: Annotated[Path | None, typer.Option(
+        "--json", help="Write the numbers there, too.", show_default=False)] = None,
+) -> None:
+    """Measure a model: AP^r, COCO's AP and AR, time an image."""
+    from teachseg.checkpoints import load
+    from teachseg.datasets.scenes import CLASSES, Scenes
+    from teachseg.storage import save_json
+
+    where = _pick_device(device)
+    _check_file(json_file)
+    scenes = Scenes(split, images, image_size, kind.value)
+    numbers, seconds = _measure(load(checkpoint, len(CLASSES)), scenes, where)
+    title = f"scenes {split} {kind.value} {images} {image_size}"
+    _print_metrics(title, numbers)
+    typer.echo(f"{numbers['images']} images with {numbers['objects']} objects, "
+               f"{numbers['detections']} detections; {1000 * seconds:.1f} ms an image on {where}.")
+    if json_file is not None:
+        plain = {k: None if math.isnan(x) else x for k, x in numbers.items()}
+        save_json(json_file, plain | {"data": title, "checkpoint": checkpoint, "device": where,
+                                      "seconds_per_image": round(seconds, 5)})
+        typer.echo(f"Written: {json_file}")
+
+
+# ---- predict ------------------------------------------------------------------------------------
+
+
+def _pictures_in(paths: Sequence[Path], problems: list[str]) -> list[Path]:
+    """Files as they are named, of folders the pictures in them; each once."""
+    pictures: dict[Path, Path] = {}
+    for path in paths:
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir()
+                            if p.suffix.lower() in PICTURE_ENDINGS and p.is_file())
+            if not inside:
+                problems.append(f"There is no picture in the folder {path}.")
+        for picture in inside:
+            pictures.setdefault(picture.resolve(), picture)
+    return list(pictures.values())
+
+
+def _from_folder(picture: Path, folder: Path) -> str:
+    """A picture's path as seen from a folder, so that both can move together."""
+    try:
+        return Path(os.path.relpath(picture.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # another drive
+        return picture.resolve().as_posix()
+
+
+def _free_name(picture: Path, out: Path, inputs: set[Path]) -> str:
+    """NAME, or NAME-2, ...: no input's, and no other file's than an older result of this one."""
+    from teachseg.storage import load_json
+
+    for number in itertools.count(1):
+        name = picture.stem if number == 1 else f"{picture.stem}-{number}"
+        files = [out / f"{name}.png", out / f"{name}.json"]
+        if inputs & {file.resolve() for file in files}:
+            continue
+        if not any(file.exists() for file in files):
+            return name
+        try:
+            older = load_json(files[1])
+        except ValueError:  # none, or somebody else's
+            continue
+        if isinstance(older, dict) and older.get("made_by") == MADE_BY \
+                and older.get("image") == _from_folder(picture, out):
+            return name
+    raise AssertionError("count() has no end")
+
+
+def _as_json(found: "Detections", names: Sequence[str]) -> dict[str, Any]:
+    """What was found, as lists of equal length, best first; masks as COCO's compressed RLE."""
+    from teachseg.evaluate import encode
+
+    masks = [one | {"counts": one["counts"].decode("ascii")}  # one at a time: photos are large
+             for i in range(len(found.labels))
+             for one in encode(type(found)(*(part[i : i + 1] for part in found))).rles()]
+    return {
+        "image_size": list(found.masks.shape[1:]),
+        "boxes": [[round(x, 2) for x in box] for box in found.boxes.tolist()],
+        "labels": found.labels.tolist(),
+        "names": [names[label - 1] for label in found.labels.tolist()],
+        "scores": [round(score, 4) for score in found.scores.tolist()],
+        "masks": masks,
+    }
+
+
+def _look(model: "nn.Module", image: "Tensor", score: float, max_side: int) -> "Detections":
+    """What is in one picture, in its own pixels; one of a longer side is looked at smaller."""
+    config = model.config
+    changes: dict[str, Any] = {"min_score": score}  # what is not shown need not be pasted
+    if config.min_side is None and max(image.shape[1:]) > max_side:
+        changes |= {"min_side": min(image.shape[1:]), "max_side": max_side}
+    model.config = replace(config, **changes)
+    try:
+        return _predictor(model)(model, [image])[0].to("cpu")
+    finally:
+        model.config = config
+
+
+def _said(found: "Detections", names: Sequence[str]) -> str:
+    """How many of what: "3 objects (2 disc, 1 ring)"."""
+    counts = Counter(names[label - 1] for label in found.labels.tolist())
+    of_which = ", ".join(f"{n} {name}" for name, n in counts.most_common())
+    total = len(found.labels)
+    return f"{total} object{'' if total == 1 else 's'}" + (f" ({of_which})" if counts else "")
+
+
+@app.command()
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")],
+    checkpoint: CheckpointOption = SHIPPED,
+    out: Annotated[Path, typer.Option(
+        help="Folder for NAME.png and NAME.json of each.")] = Path("teachseg-found"),
+    score: ScoreOption = SHOWN_SCORE,
+    device: DeviceOption = Device.auto,
+    max_side: Annotated[int, typer.Option(
+        min=32, help="A larger picture is looked at in this size, pixels.")] = 1024,
+) -> None:
+    """Find the objects in pictures; write each with them drawn in, and a JSON file."""
+    from teachseg import checkpoints
+    from teachseg.datasets.pictures import read_image, write_image
+    from teachseg.plot import overlay
+    from teachseg.storage import make_folder, save_json
+
+    where = _pick_device(device)
+    model = checkpoints.load(checkpoint).to(where)
+    names = checkpoints.class_names(checkpoint)
+    make_folder(out)
+    problems: list[str] = []
+    pictures = _pictures_in(images, problems)
+    inputs = {picture.resolve() for picture in pictures}
+    for picture in pictures:
+        try:
+            image = read_image(picture)
+            found = _look(model, image.to(where), score, max_side)
+        except ValueError as error:
+            said = str(error)
+            problems.append(said if str(picture) in said else f"{picture}: {said}")
+            continue
+        name = _free_name(picture, out, inputs)
+        about = {"made_by": MADE_BY, "image": _from_folder(picture, out),
+                 "checkpoint": checkpoint, "least_score": score}
+        save_json(out / f"{name}.json", about | _as_json(found, names))
+        write_image(out / f"{name}.png", overlay(image, found, names))
+        typer.echo(f"{picture}: {_said(found, names)} -> {out / name}.png, .json")
+    if problems:
+        raise ValueError("\nError: ".join(problems))
+
+
+# ---- lab ----------------------------------------------------------------------------------------
+
+
+def lab_command(
+    notebook: Path, port: int | None = None, browser: bool = True
+) -> tuple[Path, list[str]]:
+    """The folder to start JupyterLab in, and the words that start it.
+
+    It answers on 127.0.0.1 alone, whatever the user's configuration says, and keeps its token.
+
+    Args:
+        notebook: looked for from here, then from the course's folder.
+        port: JupyterLab takes 8888 or the next free one where it is None.
+
+    Raises:
+        ValueError: there is no such notebook, or no JupyterLab.
+    """
+    places = [notebook.absolute(), ROOT / notebook]
+    file = next((place for place in places if place.is_file()), None)
+    if file is None:
+        raise ValueError(f"There is no notebook {notebook}, neither here nor in {ROOT}. The "
+                         "course's notebooks come with its repository: clone it, and install it "
+                         "from there (pip install -e .).")
+    if util.find_spec("jupyterlab") is None:
+        raise ValueError("JupyterLab is not installed in this Python. Install it: python -m pip "
+                         "install jupyterlab")
+    folder = ROOT if file.is_relative_to(ROOT) else file.parent
+    words = [sys.executable, "-m", "jupyterlab", str(file.relative_to(folder)),
+             "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={folder}"]
+    words += [] if port is None else [f"--ServerApp.port={port}"]
+    words += [] if browser else ["--no-browser"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # in a container, where root is all there is
+        words.append("--allow-root")
+    return folder, words
+
+
+@app.command()
+def lab(
+    notebook: Annotated[Path, typer.Argument(help="Which one to open.")] = FIRST_NOTEBOOK,
+    port: Annotated[int | None, typer.Option(
+        min=1, max=65535, help="Where it listens.", show_default="8888 or the next")] = None,
+    browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = True,
+) -> None:
+    """Open the course in JupyterLab, on this machine alone. Ctrl-C ends it."""
+    folder, words = lab_command(notebook, port, browser)
+    typer.echo(f"Starting JupyterLab in {folder}; open the address with the token that it prints. "
+               "Ctrl-C ends it.")
+    sys.stdout.flush()
+    if os.name == "posix":
+        os.chdir(folder)
+        os.execv(words[0], words)  # from here on it gets the signals itself
+    raise typer.Exit(subprocess.run(words, cwd=folder, check=False).returncode)
+
+
+def main() -> None:
+    """The entry point `teachseg`."""
+    app(prog_name="teachseg")
+
+
+if __name__ == "__main__":
+    main()
