@@ -50,9 +50,7 @@ def test_boxes_that_are_no_numbers(value):
         check_boxes(boxes, "rois")
 
 
-@pytest.mark.parametrize(
-    "flat", [[3.0, 0.0, 3.0, 2.0], [0.0, 2.0, 2.0, 2.0], [5.0, 0.0, 2.0, 2.0]]
-)
+@pytest.mark.parametrize("flat", [[3.0, 0.0, 3.0, 2.0], [0.0, 2.0, 2.0, 2.0], [5.0, 0.0, 2.0, 2.0]])
 def test_boxes_without_an_area(flat):
     boxes = torch.tensor([[0.0, 0.0, 1.0, 1.0], flat])
     check_boxes(boxes)

@@ -651,7 +651,8 @@ def _finished(asked: Training, out: Path, evaluate: bool) -> bool:
 
     file = out / "checkpoint.json"
     facts = load_json(file) if file.exists() else {}
-    return facts.get("step") == asked.steps and ("metrics" in facts or not evaluate)
+    needed = {"curve", "metrics"} if evaluate else {"curve"}
+    return facts.get("step") == asked.steps and needed <= facts.keys()
 
 
 def _curve(log: Path) -> dict[str, Any]:
@@ -779,7 +780,8 @@ def train(
     kind: KindOption = Kind.mixed,
     out: Annotated[Path | None, typer.Option(
         help="Folder for all files.", show_default="runs/PAPER")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, as it was begun.")] = False,
+    resume: Annotated[bool, typer.Option(
+        "--resume", help="Go on with the run in --out, with the settings that it has.")] = False,
     device: DeviceOption = Device.auto,
     precision: Annotated[Precision, typer.Option(help="Of the numbers.")] = Precision["32_true"],
     threads: Annotated[int | None, typer.Option(

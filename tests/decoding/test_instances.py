@@ -23,9 +23,7 @@ def decode(class_probs, proposals, deltas=None, **options):
     if deltas is None:
         deltas = torch.zeros(*class_logits.shape, 4)
     settled = {"min_score": 0.05, "nms_iou": 0.5, "max_detections": 100, **options}
-    return decode_detections(
-        class_logits, deltas, torch.tensor(proposals), SIZE, ONES, **settled
-    )
+    return decode_detections(class_logits, deltas, torch.tensor(proposals), SIZE, ONES, **settled)
 
 
 def test_by_hand():
@@ -51,7 +49,8 @@ def test_each_class_moves_its_box_its_own_way():
 def test_boxes_are_cut_off_at_the_border():
     deltas = torch.zeros(1, 2, 4)
     deltas[0, 1] = torch.tensor([1.0, 1.0, math.log(4), math.log(4)])
-    # center (35, 25) to (45, 35), 10 x 10 to 40 x 40: (25, 15) to (65, 55), the image ends at (40, 30)
+    # center (35, 25) to (45, 35), 10 x 10 to 40 x 40: (25, 15) to (65, 55); the image ends at
+    # (40, 30)
     found = decode([[0.5, 0.5]], [[30.0, 20.0, 40.0, 30.0]], deltas)
     torch.testing.assert_close(found.boxes, torch.tensor([[25.0, 15.0, 40.0, 30.0]]))
 

@@ -63,7 +63,7 @@ def crop_by_loops(mask, box, size):
 
 
 def read_between(crop, y, x):
-    """Bilinear reading of a crop, y and x in bins counted from the first center, held at the rim."""
+    """Bilinear reading of a crop, y and x in bins from the first center, held at the rim."""
     last = len(crop) - 1
     y, x = min(max(y, 0), last), min(max(x, 0), last)
     y0, x0 = min(math.floor(y), max(last - 1, 0)), min(math.floor(x), max(last - 1, 0))
@@ -139,7 +139,9 @@ def test_masks_to_boxes_by_hand():
 def test_masks_to_boxes_against_torchvision():
     # torchvision names the last pixel inside: one less on the far side
     masks = random_masks(6, 9, 7, seed=3)
-    assert torch.equal(masks_to_boxes(masks), ops.masks_to_boxes(masks) + torch.tensor([0, 0, 1, 1]))
+    assert torch.equal(
+        masks_to_boxes(masks), ops.masks_to_boxes(masks) + torch.tensor([0, 0, 1, 1])
+    )
 
 
 @property_of

@@ -45,8 +45,8 @@ def test_by_hand():
 
 
 def test_a_forced_anchor_keeps_its_own_closest_object():
-    # anchor 0 is the best of both objects. Object 1 forces it with 0.2, but it lies closer to object
-    # 0 and goes on answering for that one: object 1 is nobody's.
+    # anchor 0 is the best of both objects. Object 1 forces it with 0.2, but it lies closer to
+    # object 0 and goes on answering for that one: object 1 is nobody's.
     labels, matched = match(torch.tensor([[0.6, 0.5], [0.2, 0.1]]), 0.7, 0.3, force_best=True)
     assert labels.tolist() == [OBJECT, IGNORE]
     assert matched.tolist() == [0, 0]

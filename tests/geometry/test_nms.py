@@ -43,8 +43,8 @@ def nms_by_loops(boxes, scores, iou_threshold):
     return kept
 
 
-# four boxes, 10 high: 0 and 1 share 8 of 12 columns (2/3); 1 and 2 share 8 of 12; 0 and 2 share 6 of
-# 14 (3/7); 3 is far away
+# four boxes, 10 high: 0 and 1 share 8 of 12 columns (2/3); 1 and 2 share 8 of 12; 0 and 2 share 6
+# of 14 (3/7); 3 is far away
 ROW = torch.tensor([
     [0.0, 0.0, 10.0, 10.0], [2.0, 0.0, 12.0, 10.0], [4.0, 0.0, 14.0, 10.0], [50.0, 0.0, 60.0, 10.0],
 ])  # fmt: skip
@@ -52,7 +52,8 @@ ROW = torch.tensor([
 
 def test_by_hand():
     scores = torch.tensor([0.9, 0.8, 0.7, 0.95])
-    # 3 first; then 0, which drops 1; 2 overlaps 0 by 3/7 < 1/2 and stays, though 1 would have dropped it
+    # 3 first; then 0, which drops 1; 2 overlaps 0 by 3/7 < 1/2 and stays, though 1 would have
+    # dropped it
     assert nms(ROW, scores, 0.5).tolist() == [3, 0, 2]
     # at 0.7 nothing goes; at 0.4 (< 3/7) 0 drops 1 and 2
     assert nms(ROW, scores, 0.7).tolist() == [3, 0, 1, 2]

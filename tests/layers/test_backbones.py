@@ -10,6 +10,7 @@ from torchvision.ops import FrozenBatchNorm2d
 from teachseg.layers.backbones import (
     BACKBONES,
     CourseNet,
+    FrozenNorm,
     MobileNetV2,
     Normalize,
     ResidualBlock,
@@ -46,7 +47,9 @@ def test_every_map_has_the_channels_and_the_stride_that_are_told(name):
 
 def test_backbones_by_name():
     assert set(BACKBONES) >= {"course", "resnet18", "resnet50", "vgg16", "mobilenet_v2"}
-    with pytest.raises(ValueError, match="no backbone 'resnet500'. Choose one of: course, resnet18"):
+    with pytest.raises(
+        ValueError, match="no backbone 'resnet500'. Choose one of: course, resnet18"
+    ):
         build_backbone("resnet500")
 
 
@@ -130,12 +133,34 @@ def test_cut_networks_give_torchvisions_features():
 
 
 def test_norms_are_frozen_or_learn():
-    def kinds(backbone):
-        return {type(m) for m in backbone.modules() if "BatchNorm" in type(m).__name__}
-
     for name in ("resnet18", "mobilenet_v2"):
-        assert kinds(build_backbone(name)) == {FrozenBatchNorm2d}
-        assert kinds(build_backbone(name, frozen_norm=False)) == {nn.BatchNorm2d}
+        frozen, learning = build_backbone(name), build_backbone(name, frozen_norm=False)
+        assert any(isinstance(m, FrozenNorm) for m in frozen.modules())
+        assert not any(isinstance(m, nn.BatchNorm2d) for m in frozen.modules())
+        assert any(isinstance(m, nn.BatchNorm2d) for m in learning.modules())
+        assert not any(isinstance(m, FrozenNorm) for m in learning.modules())
+
+
+def test_a_frozen_norm_by_hand_and_against_torchvision():
+    ours, theirs = FrozenNorm(2), FrozenBatchNorm2d(2)
+    state = {
+        "weight": torch.tensor([2.0, 3.0]), "bias": torch.tensor([0.5, -1.0]),
+        "running_mean": torch.tensor([1.0, 0.0]), "running_var": torch.tensor([4.0, 0.25]),
+    }  # fmt: skip
+    ours.load_state_dict(state)
+    theirs.load_state_dict(state)
+    ours.eps = 0.0
+    # (3 - 1) / 2 * 2 + 0.5 and 3 / 0.5 * 3 - 1
+    out = ours(torch.full((1, 2, 1, 1), 3.0))
+    torch.testing.assert_close(out.flatten(), torch.tensor([2.5, 17.0]))
+    ours.eps = theirs.eps
+    x = torch.randn(2, 2, 3, 3, requires_grad=True)
+    torch.testing.assert_close(ours(x), theirs(x))
+    # the same in training: nothing of it learns, and gradients pass through it
+    torch.testing.assert_close(ours.train()(x), ours.eval()(x))
+    assert not list(ours.parameters())
+    ours(x).sum().backward()
+    assert bool(x.grad.any())
 
 
 @pytest.mark.parametrize("num_stages", [0, 1, 2, 5])
@@ -151,7 +176,9 @@ def test_freezing_stops_the_first_stages(num_stages):
 def test_freezing_a_cut_network():
     backbone = MobileNetV2()
     freeze(backbone, 2)
-    learning = [i for i, f in enumerate(backbone.features) for p in f.parameters() if p.requires_grad]
+    learning = [
+        i for i, f in enumerate(backbone.features) for p in f.parameters() if p.requires_grad
+    ]
     assert min(learning) == 7  # cut after 4 and after 7 layers
 
 
@@ -178,7 +205,9 @@ def test_weights_from_a_file(resnet18, tmp_path):
 def test_weights_of_another_network(resnet18, tmp_path):
     path, state = tmp_path / "weights.safetensors", resnet18.state_dict()
     save_file({k: v for k, v in state.items() if not k.startswith("layer4.1")}, path)
-    with pytest.raises(ValueError, match=r"lacks \d+ of the \d+ tensors.*layer4\.1.*another network"):
+    with pytest.raises(
+        ValueError, match=r"lacks \d+ of the \d+ tensors.*layer4\.1.*another network"
+    ):
         load_backbone_weights(ResNet("resnet18"), "resnet18", path)
     save_file({**state, "conv1.weight": torch.zeros(64, 4, 7, 7)}, path)
     with pytest.raises(ValueError, match=r"conv1.weight .* is \(64, 4, 7, 7\), but resnet18 needs"):
@@ -195,7 +224,9 @@ def test_weights_that_cannot_be_read(resnet18, tmp_path):
 
 
 def test_weights_that_torchvision_does_not_know(resnet18):
-    with pytest.raises(ValueError, match="no weights 'IMAGENET'. It has: IMAGENET1K_V1.*safetensors"):
+    with pytest.raises(
+        ValueError, match="no weights 'IMAGENET'. It has: IMAGENET1K_V1.*safetensors"
+    ):
         load_backbone_weights(resnet18, "resnet18", "IMAGENET")
 
 

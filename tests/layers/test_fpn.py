@@ -134,7 +134,9 @@ def test_levels_of_no_boxes():
 def tell_level(features, rois, scale):
     """In place of an operator: each block holds the level's own number, the scale, the roi's x1."""
     level = features[0, 0, 0, 0]
-    told = torch.stack([level.expand(len(rois)), torch.full((len(rois),), scale), rois[:, 1]], dim=1)
+    told = torch.stack(
+        [level.expand(len(rois)), torch.full((len(rois),), scale), rois[:, 1]], dim=1
+    )
     return told[:, :, None, None]
 
 

@@ -55,7 +55,7 @@ def example(seed: int, dtype=torch.float64, rois: int = 5, scale: float = 0.5, i
 
 def test_seven_by_seven_to_three_by_three_in_all_operators():
     features = plane(7, 7)
-    # Pool: cells 0..6, both ends belong to it: 7 wide, a bin is 7/3. Outwards: [0, 3), [2, 5),
+    # Pool: cells 0..6, both ends are in it: 7 wide, a bin is 7/3. Outwards: [0, 3), [2, 5),
     # [4, 7); the largest of each is its last: rows and columns 2, 4, 6.
     pooled = roi_pool(features, torch.tensor([[0.0, 0, 0, 6, 6]]), 3)
     last = torch.tensor([2.0, 4, 6])
@@ -128,7 +128,7 @@ def test_released_warp_gradient_by_hand():
 
 def test_axis_weights_by_hand():
     cells, weights = axis_weights(torch.tensor([[[1.25, 2.0]]]), 3, reach=1.0)
-    assert cells.tolist() == [[[1, 2, 2, 2]]]  # 1.25: 3/4 of cell 1, 1/4 of cell 2; 2: all of cell 2
+    assert cells.tolist() == [[[1, 2, 2, 2]]]  # 1.25: 3/4 of cell 1, 1/4 of 2; 2: all of cell 2
     assert weights.tolist() == [[[0.75, 0.25, 1.0, 0.0]]]
     matrix = axis_matrix(roi.AxisWeights(cells, weights / 2), 3)
     assert matrix.tolist() == [[[0, 0.375, 0.625]]]
@@ -401,6 +401,14 @@ def test_bfloat16_features_keep_exact_boxes(operator):
     torch.testing.assert_close(out, operator(half.float(), rois * 1.001, 3).bfloat16())
 
 
+@pytest.mark.parametrize("name", ["warp", "warp rounded", "align", "align old"])
+def test_no_value_is_looked_at_off_the_cpu(name):
+    # a meta tensor has no values: reading one (as a GPU would have to be waited for) fails
+    features, rois = (x.to("meta").requires_grad_() for x in example(0))
+    out = OPERATORS[name](features, rois, 3)
+    assert out.shape == (5, 3, 3, 3) and out.device.type == "meta"
+
+
 # ---- errors ---------------------------------------------------------------------------------
 
 MAP = torch.zeros(1, 3, 5, 5)
@@ -420,12 +428,18 @@ MAP = torch.zeros(1, 3, 5, 5)
         (MAP, torch.tensor([[0, 0, 0, math.nan, 1]]), 2, 1.0, "not finite"),
         (MAP, torch.zeros(1, 5), 0, 1.0, "output_size.*at least 1"),
         (MAP, torch.zeros(1, 5), (2, 2, 2), 1.0, "output_size"),
+        (MAP, torch.zeros(1, 5), 7.0, 1.0, "output_size must be a whole number"),
         (MAP, torch.zeros(1, 5), 2, 0.0, "spatial_scale.*1 / stride"),
     ],
 )
 def test_errors_say_how_to_mend(operator, features, rois, size, scale, words):
     with pytest.raises(ValueError, match=words):
         operator(features, rois, size, scale)
+
+
+def test_half_a_sample():
+    with pytest.raises(ValueError, match="sampling_ratio must be a whole number, got 2.5"):
+        roi_align(MAP, torch.zeros(1, 5), 2, sampling_ratio=2.5)
 
 
 def test_to_rois_of_nothing():

@@ -18,7 +18,7 @@ property_of = settings(deadline=None, max_examples=40)
 
 
 def test_answers_come_in_the_order_of_the_anchors():
-    """Level by level, row by row, the anchors of a cell fastest; the four deltas of one together."""
+    """Level by level, row by row, the anchors of a cell fastest; the four deltas together."""
     head = RPNHead(1, 2)
     nn.init.zeros_(head.conv.weight)
     head.conv.weight.data[0, 0, 1, 1] = 1

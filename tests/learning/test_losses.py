@@ -25,7 +25,7 @@ def one_delta(x):
 
 
 def test_objectness_by_hand():
-    # a logit of 0 is a coin: ln 2 whatever the label; ln 3 is 3 to 1: ln(4/3) if right, ln 4 if wrong
+    # a logit of 0 is a coin: ln 2 whatever the label; ln 3 is 3 to 1: ln(4/3) if right, ln 4 if not
     logits = torch.tensor([0.0, math.log(3), math.log(3)])
     labels = torch.tensor([1.0, 1.0, 0.0])
     expected = (LN2 + math.log(4 / 3) + math.log(4)) / 3

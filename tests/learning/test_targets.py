@@ -32,7 +32,15 @@ def filled(*rows, size=(20, 20)):
 
 def draw_rois(proposals, targets, size=8, share=0.5, seed=0, **options):
     return roi_targets(
-        proposals, targets, 0.5, size, share, WEIGHTS, mask_size=4, generator=chance(seed), **options
+        proposals,
+        targets,
+        0.5,
+        size,
+        share,
+        WEIGHTS,
+        mask_size=4,
+        generator=chance(seed),
+        **options,
     )
 
 
@@ -83,7 +91,9 @@ def test_what_the_rpn_is_asked_leads_to_the_objects(seed):
     random = chance(seed)
     corners = torch.rand(60, 2, generator=random) * 50
     anchors = torch.cat([corners, corners + torch.rand(60, 2, generator=random) * 30 + 2], dim=1)
-    gt = anchors[torch.randperm(60, generator=random)[:3]] + torch.rand(3, 4, generator=random) * 0.5
+    gt = (
+        anchors[torch.randperm(60, generator=random)[:3]] + torch.rand(3, 4, generator=random) * 0.5
+    )
     wanted = rpn_targets(anchors, gt, 0.7, 0.3, 16, 0.5, random)
     assert len(wanted.drawn) == len(wanted.labels) <= 16
     assert int(wanted.labels.sum()) == len(wanted.positive) <= 8
@@ -144,9 +154,7 @@ def test_the_masks_may_be_in_another_frame():
     plain = draw_rois(torch.tensor([[0.0, 0.0, 10.0, 7.0]]), targets)
     scale = torch.tensor([2.0, 3.0, 2.0, 3.0])
     larger = targets._replace(boxes=targets.boxes * scale)
-    scaled = draw_rois(
-        torch.tensor([[0.0, 0.0, 20.0, 21.0]]), larger, mask_frame=(1 / 2, 1 / 3)
-    )
+    scaled = draw_rois(torch.tensor([[0.0, 0.0, 20.0, 21.0]]), larger, mask_frame=(1 / 2, 1 / 3))
     torch.testing.assert_close(scaled.boxes, plain.boxes * scale)
     torch.testing.assert_close(scaled.crops, plain.crops)
     torch.testing.assert_close(scaled.deltas, plain.deltas)

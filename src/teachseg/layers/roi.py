@@ -28,6 +28,7 @@ Lesson: 10
 """
 
 import math
+from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -243,7 +244,7 @@ def roi_pool(
 
     Returns:
         (R, C, S_y, S_x); 0 in a bin without cells. The gradient goes to each bin's largest cell
-        (the first of several), none to the box. A GPU is waited for: how many cells are there?
+        (the first of several), none to the box. A GPU is waited for, to know how many cells.
     """
     bins, image, boxes = enter(features, rois, output_size, spatial_scale)
     height, width = features.shape[2:]
@@ -290,7 +291,7 @@ def roi_warp(
     spatial_scale: float = 1.0,
     rounding: bool = False,
 ) -> Tensor:
-    """RoIWarp: one interpolated value a bin, differentiable in the box too.     [MNC, section 3.2]
+    """RoIWarp: one interpolated value a bin, differentiable in the box too.           [MNC, Eq. 8]
 
         F_roi(u', v') = sum over u, v of g(u, u') g(v, v') F(u, v)
         g(u, u')      = kappa(x_1 + (u' / W') w - u),   kappa(z) = max(0, 1 - |z|)
@@ -357,7 +358,8 @@ def roi_align(
         spatial_scale: feature cells an image pixel.
         sampling_ratio: n. 0 or less: as many as the box asks for, ceil(box height / S_y) down and
             ceil(box width / S_x) across, in cells, so that neighbouring samples are at most a cell
-            apart (a box of no size has no samples and reads 0; slower; a GPU has to be waited for).
+            apart (a box of no size has no samples and reads 0; `MOST_SAMPLES` at most). Above 2
+            and below 1 boxes are read in groups: slower, and a GPU is waited for.
         aligned: cell u's middle is at u + 1/2 of the scaled image, as it should. False is the first
             release: cell u sits at u, and a box is at least one cell wide and high.
 
@@ -373,6 +375,9 @@ def roi_align(
     bins, image, boxes = enter(features, rois, output_size, spatial_scale)
     if len(rois) == 0 or features.shape[1] == 0:
         return nothing(features, len(rois), bins)
+    if not isinstance(sampling_ratio, Integral):
+        raise ValueError(f"sampling_ratio must be a whole number, got {sampling_ratio}. Pass 2 for "
+                         "2 x 2 samples a bin, or 0 for as many as the box asks for.")
     size, values = features.shape[2:], at_least_float32(features)
     start, extent = align_extents(boxes, aligned)
     counts = samples_per_bin(extent, bins, sampling_ratio)
@@ -408,7 +413,8 @@ def roi_align_matrices(
         feature_size: (H, W).
     """
     bins = check_bins(output_size)
-    start, extent = align_extents(rois[:, 1:] * spatial_scale, aligned)
+    boxes = rois[:, 1:].to(torch.promote_types(rois.dtype, torch.float32)) * spatial_scale
+    start, extent = align_extents(boxes, aligned)
     counts = samples_per_bin(extent, bins, sampling_ratio)
     most = int(counts.max()) if len(rois) else 1
     y, x = align_axes(start, extent, counts, most, bins, feature_size)
@@ -528,8 +534,9 @@ def enter(
 
 def check_bins(output_size: int | tuple[int, int]) -> tuple[int, int]:
     """S or (S_y, S_x) -> (S_y, S_x); ValueError unless both are whole and at least 1."""
-    bins = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
-    if len(bins) != 2 or not all(isinstance(side, int) and side >= 1 for side in bins):
+    pair = isinstance(output_size, tuple | list)
+    bins = tuple(output_size) if pair else (output_size, output_size)
+    if len(bins) != 2 or not all(isinstance(side, Integral) and side >= 1 for side in bins):
         raise ValueError(f"output_size must be a whole number of at least 1, or two of them as "
                          f"(height, width), got {output_size}. Faster R-CNN uses 7, mask heads 14.")
     return bins

@@ -1,0 +1,679 @@
+"""The command line as a newcomer meets it: what it writes, what it says, how it ends."""
+
+import errno
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from faster_coco_eval.core import mask as rle
+from PIL import Image
+from typer.testing import CliRunner
+
+from teachseg import checkpoints, cli
+from teachseg.datasets.pictures import read_image
+from teachseg.datasets.scenes import CLASSES, KINDS, Scenes
+from teachseg.papers.mask_rcnn import Config, MaskRCNN
+from teachseg.storage import load_json, load_pair, load_tensors, sha256
+from teachseg.structures import Detections, Targets
+from teachseg.train import DEVICES, PRECISIONS
+
+QUICK = ["--steps", "3", "--batch-size", "1", "--image-size", "32", "--device", "cpu"]
+
+
+def run(*words):
+    """`teachseg WORDS` in this process; .output is what the terminal shows."""
+    return CliRunner().invoke(cli.app, [str(word) for word in words])
+
+
+def good(*words):
+    """The output of a command that must end well."""
+    result = run(*words)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refused(*words):
+    """The output of a command that must end with exit code 2, in a sentence."""
+    result = run(*words)
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output and "Unforeseen" not in result.output
+    return " ".join(result.output.split())
+
+
+def terminal(*words, **options):
+    """`teachseg WORDS` as a process of its own."""
+    command = [sys.executable, "-m", "teachseg.cli", *(str(word) for word in words)]
+    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            **options)
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    """Whatever is written without a path lands there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TEACHSEG_DEBUG", raising=False)
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """An untrained model in the place of the shipped one: a folder with mask_rcnn.safetensors."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        checkpoints.save(folder / "mask_rcnn", MaskRCNN(Config.course(5)),
+                         {"classes": list(CLASSES)})
+    return folder
+
+
+@pytest.fixture
+def tiny(shipped):
+    """The path of an untrained checkpoint of five classes."""
+    return shipped / "mask_rcnn"
+
+
+def noise(height=40, width=60, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+# ---- Help, errors, interrupts -------------------------------------------------------------------
+
+
+def test_help_comes_at_once():
+    for words in (["--help"], ["train", "--help"]):
+        started = time.perf_counter()
+        with terminal(*words) as process:
+            out, err = process.communicate(timeout=60)
+        seconds = time.perf_counter() - started
+        print(f"teachseg {' '.join(words)}: {seconds:.2f} s")
+        assert process.returncode == 0, err
+        assert "predict" in out or "--learning-rate" in out
+        assert seconds < 3
+
+
+def test_help_needs_no_torch():
+    code = ("import sys; from typer.testing import CliRunner; from teachseg import cli\n"
+            "assert CliRunner().invoke(cli.app, ['train', '--help']).exit_code == 0\n"
+            "print([name for name in ('torch', 'numpy', 'matplotlib') if name in sys.modules])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_every_command_is_there_and_says_what_it_does():
+    assert [command.callback.__name__ for command in cli.app.registered_commands] == [
+        "doctor", "demo", "train", "evaluate", "predict", "lab"]
+    assert all(command.callback.__doc__ for command in cli.app.registered_commands)
+    assert good("--version").strip() == f"teachseg {cli.__version__}"
+
+
+def test_the_choices_are_those_of_the_library():
+    """They are written twice, so that help needs no torch."""
+    def words(choice):
+        return [one.value for one in choice]
+
+    assert words(cli.Paper) == list(checkpoints.MODELS)
+    assert words(cli.Kind) == list(KINDS)
+    assert words(cli.Device) == list(DEVICES)
+    assert words(cli.Precision) == list(PRECISIONS)
+    assert all(hasattr(Config, size) for size in words(cli.Size))
+
+
+@pytest.mark.parametrize("words, match", [
+    (["train", "--paper", "yolo"], "--paper"),
+    (["train", "--config", "huge"], "course"),
+    (["train", "--kind", "round"], "crossing"),
+    (["train", "--data", "imagenet"], "scenes"),
+    (["train", "--device", "tpu"], "cuda"),
+    (["train", "--precision", "8"], "bf16-mixed"),
+    (["train", "--images", "0"], "--images"),
+    (["train", "--steps", "-1"], "--steps"),
+    (["train", "--image-size", "8"], "16"),
+    (["train", "--learning-rate", "0"], "learning_rate must be above 0"),
+    (["train", "--learning-rate", "nan"], "learning_rate must be above 0"),
+    (["train", "--backbone-weights", "IMAGENET1K_V1"], "learns from scratch"),
+    (["train", "--backbone-weights", "none.safetensors"], "cannot be read as backbone weights"),
+    (["train", "--resume"], "There is no run to resume in runs/mask_rcnn"),
+    (["train", "--device", "cpu", "--precision", "16-mixed"], "needs a GPU"),
+    (["evaluate", "--images", "0"], "--images"),
+    (["evaluate", "nothing"], "There is no checkpoint nothing"),
+    (["demo", "--scenes", "0"], "--scenes"),
+    (["demo", "--checkpoint", "nothing"], "There is no checkpoint nothing"),
+    (["predict"], "IMAGES"),
+    (["predict", "a.png", "--score", "2"], "--score"),
+    (["predict", "a.png", "--checkpoint", "nothing"], "There is no checkpoint nothing"),
+    (["lab", "nothing.ipynb"], "There is no notebook nothing.ipynb"),
+    (["lab", "--port", "70000"], "--port"),
+    (["fly"], "fly"),
+])
+def test_bad_words_are_told_and_nothing_is_written(words, match, tmp_path):
+    said = refused(*words)
+    assert match.lower() in re.sub(r"[│╭╮╰╯─]", "", said).lower()
+    assert not list(tmp_path.rglob("*.safetensors")) and not list(tmp_path.rglob("*.json*"))
+
+
+def test_cuda_where_there_is_none(tiny, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for words in (["train"], ["evaluate", tiny], ["predict", "a.png"]):
+        assert "torch sees no such device here. Use --device cpu" in refused(
+            *words, "--device", "cuda")
+
+
+def raising(error):
+    def instead(*_, **__):
+        raise error
+    return instead
+
+
+@pytest.mark.parametrize("error, code, match", [
+    (ValueError("Told so."), 2, "Error: Told so."),
+    (OSError(errno.ENOSPC, "No space left on device", "x.png"), 2, "x.png: No space left on"),
+    (ModuleNotFoundError("No module named 'torch'"), 2, "teachseg doctor"),
+    (MemoryError(), 2, "The memory is full"),
+    (torch.OutOfMemoryError("CUDA out of memory."), 2, "The memory is full"),
+    (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "The memory is full"),
+    (RuntimeError("odd"), 1, "Unforeseen: RuntimeError: odd"),
+    (KeyboardInterrupt(), 130, "Stopped by Ctrl-C."),
+])
+def test_every_error_is_a_sentence_and_debug_shows_more(error, code, match, monkeypatch):
+    monkeypatch.setattr(checkpoints, "load", raising(error))
+    result = run("evaluate")
+    assert (result.exit_code, "Traceback" in result.output) == (code, False)
+    assert match in result.output
+    if code == 130:
+        return
+    for words in (["--debug", "evaluate"], ["evaluate", "--debug"]):
+        assert run(*words).exception is error  # it passes through to Python
+    monkeypatch.setenv("TEACHSEG_DEBUG", "1")
+    assert run("evaluate").exception is error
+
+
+def test_debug_prints_a_traceback():
+    with terminal("evaluate", "nothing", "--debug") as process:
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 1 and "Traceback" in err and "There is no checkpoint" in err
+
+
+# ---- doctor -------------------------------------------------------------------------------------
+
+
+def test_doctor_finds_all_well(shipped, monkeypatch):
+    monkeypatch.setattr(checkpoints, "SHIPPED", shipped)
+    said = good("doctor")
+    assert "All is well" in said and "WRONG" not in said
+    for part in cli.CHECKS:
+        assert re.search(rf"OK +{part} ", said), part
+    assert set(cli.CHECKS) == set(cli.MENDS)
+
+
+def test_doctor_finds_a_truncated_checkpoint(shipped, monkeypatch, tmp_path):
+    for name in ("mask_rcnn.json", "mask_rcnn.safetensors"):
+        (tmp_path / name).write_bytes((shipped / name).read_bytes()[:9000])
+    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
+    result = run("doctor")
+    said = " ".join(result.output.split())
+    assert result.exit_code == 1
+    assert "WRONG data" in said and "To be mended: data." in said and "git" in said
+
+
+def test_doctor_goes_on_behind_a_part_that_breaks(shipped, monkeypatch):
+    """Each row stands alone, whatever a broken package raises."""
+    monkeypatch.setattr(checkpoints, "SHIPPED", shipped)
+    monkeypatch.setitem(sys.modules, "torchvision", None)  # its import now fails
+    monkeypatch.setitem(cli.CHECKS, "numpy", raising(OSError("libodd.so: cannot be loaded\nx")))
+    monkeypatch.setattr(cli, "DISK_NEEDED", 1e18)
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "To be mended: torchvision, numpy, disk." in result.output
+    assert re.search(r"OK +write rights", result.output)
+
+
+def test_doctor_examines_a_python_without_torch(tmp_path):
+    (tmp_path / "broken" / "torch").mkdir(parents=True)
+    (tmp_path / "broken" / "torch" / "__init__.py").write_text("raise OSError('libtorch is odd')")
+    path = os.pathsep.join([str(tmp_path / "broken"), os.environ.get("PYTHONPATH", "")])
+    with terminal("doctor", env=os.environ | {"PYTHONPATH": path, "COLUMNS": "200"}) as process:
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 1 and "Traceback" not in err
+    assert re.search(r"WRONG +torch +OSError: libtorch is odd +.*pip install", out)
+    assert re.search(r"OK +jupyterlab", out)
+
+
+def test_doctor_knows_a_kernel_of_another_python(monkeypatch, tmp_path):
+    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+
+    def spec_of(*argv):
+        monkeypatch.setattr(KernelSpecManager, "get_kernel_spec",
+                            lambda *_: KernelSpec(argv=[*argv, "-m", "ipykernel_launcher"]))
+        return cli._examine("kernel", cli._check_kernel)
+
+    assert spec_of("python").ok and spec_of("python3").ok and spec_of(sys.executable).ok
+    other = spec_of(str(tmp_path / "bin" / "python"))
+    assert not other.ok and "another Python" in other.found and "ipykernel install" in other.mend
+
+
+def test_doctor_knows_packages_that_are_too_old(monkeypatch):
+    versions = cli.metadata.version
+    monkeypatch.setattr(cli.metadata, "version",
+                        lambda name: "0.1" if name == "safetensors" else versions(name))
+    row = cli._examine("packages", cli._check_packages)
+    assert not row.ok and row.found.startswith("safetensors is 0.1, needed >=")
+
+
+# ---- demo and evaluate --------------------------------------------------------------------------
+
+
+def box_mask(x1, y1, x2, y2):
+    mask = torch.zeros(10, 10, dtype=torch.bool)
+    mask[y1:y2, x1:x2] = True
+    return mask
+
+
+def test_hits_are_counted_once_and_by_class():
+    """Objects of class 1 and 2. Four detections, best first: the first object; the same again (no
+    hit: it is taken); the second under a wrong class (no hit); 2 of 4 columns of it (IoU 0.5: a
+    hit)."""
+    masks = torch.stack([box_mask(0, 0, 4, 4), box_mask(5, 5, 9, 9)])
+    real = Targets(torch.zeros(2, 4), torch.tensor([1, 2]), masks)
+    seen = torch.stack([masks[0], masks[0], masks[1], box_mask(5, 5, 7, 9)])
+    found = Detections(torch.zeros(4, 4), torch.tensor([1, 1, 1, 2]), torch.ones(4), seen)
+    assert cli._count_right(found, real) == 2
+    assert cli._count_right(Detections.empty((10, 10)), real) == 0
+    assert cli._count_right(found, Targets.empty((10, 10))) == 0
+
+
+def test_demo_writes_pictures_and_says_where(tiny, tmp_path):
+    said = good("demo", "--checkpoint", tiny, "--scenes", "3", "--out", "pictures")
+    names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert names == ["contact_sheet.png", "scene_00.png", "scene_01.png", "scene_02.png"]
+    # two of 512 beside a gap of 8; on the sheet two of 256 and 4 between, twice, and 24 between
+    assert read_image(tmp_path / "pictures" / "scene_00.png").shape == (3, 512, 1032)
+    assert read_image(tmp_path / "pictures" / "contact_sheet.png").shape == (3, 536, 1056)
+    assert "pictures/contact_sheet.png" in said and "AP50" in said and "AP^r" in said
+    for i, (_, real) in enumerate(Scenes("demo", 3)):
+        assert re.search(rf"scene_0{i}\.png +{len(real.labels)} ", said)
+
+
+def test_demo_of_one_scene_into_a_folder_that_is_a_file(tiny, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    assert "is a file, not a folder" in refused(
+        "demo", "--checkpoint", tiny, "--scenes", "1", "--out", "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_evaluate_prints_and_writes_the_numbers(tiny, tmp_path):
+    said = good("evaluate", tiny, "--images", "2", "--image-size", "64", "--split", "odd",
+                "--kind", "small", "--device", "cpu", "--json", "new/numbers.json")
+    numbers = load_json(tmp_path / "new" / "numbers.json")
+    real = sum(len(targets.labels) for _, targets in Scenes("odd", 2, 64, "small"))
+    assert (numbers["images"], numbers["objects"]) == (2, real)
+    assert numbers["data"] == "scenes odd small 2 64"
+    assert {"APr50", "APr90", "AP", "AP50", "AR100", "seconds_per_image"} <= numbers.keys()
+    assert numbers["APl"] is None  # no object is that large: no number, rather than nan
+    assert f"2 images with {real} objects" in said and "ms an image on cpu" in said
+
+
+def test_evaluate_checks_the_file_before_the_work(tiny, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr(cli, "_measure", raising(AssertionError("it has begun to work")))
+    assert "is a folder" in refused("evaluate", tiny, "--json", tmp_path)
+    assert "file" in refused("evaluate", tiny, "--json", "file/numbers.json")
+
+
+@pytest.mark.parametrize("spoil, match", [
+    (lambda d: (d / "net.safetensors").write_bytes(b"x" * 99), "truncated or from another"),
+    (lambda d: (d / "net.json").write_text("{"), "is no JSON, or a truncated one"),
+    (lambda d: (d / "net.json").write_text("{}"), "is no manifest"),
+    (lambda d: (d / "net.json").unlink(), "no file"),
+])
+def test_a_spoilt_checkpoint(shipped, tmp_path, spoil, match):
+    for end in ("json", "safetensors"):
+        (tmp_path / f"net.{end}").write_bytes((shipped / f"mask_rcnn.{end}").read_bytes())
+    spoil(tmp_path)
+    noise().save("a.png")
+    for words in (["evaluate", "net"], ["demo", "--checkpoint", "net"],
+                  ["predict", "a.png", "--checkpoint", "net"]):
+        assert match in refused(*words)
+
+
+def test_a_checkpoint_of_another_class_count(tmp_path):
+    checkpoints.save(tmp_path / "net", MaskRCNN(Config.course(2)))
+    for words in (["evaluate", "net"], ["demo", "--checkpoint", "net"]):
+        assert "was trained for 2 classes, the data have 5" in refused(*words)
+
+
+# ---- train --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def few_scenes(monkeypatch):
+    monkeypatch.setattr(cli, "VALIDATION_SCENES", 2)
+
+
+def test_train_writes_a_manifest_whose_command_makes_it_again(tmp_path, few_scenes):
+    before = torch.get_rng_state()
+    said = good("train", *QUICK, "--seed", "3", "--out", "one")
+    assert torch.equal(torch.get_rng_state(), before)  # the global generator is as it was
+
+    facts = load_json(tmp_path / "one" / "checkpoint.json")
+    assert facts["config"]["num_classes"] == 5 and facts["classes"] == list(CLASSES)
+    assert facts["data"] == {"name": "scenes", "split": "train", "images": 3, "kind": "mixed",
+                             "image_size": 32}  # 3 steps of one image
+    assert (facts["seed"], facts["step"], facts["steps"], facts["device"]) == (3, 3, 3, "cpu")
+    assert facts["torch"] == torch.__version__
+    assert facts["seconds"] > 0 and facts["seconds_per_step"] > 0 and facts["threads"] >= 1
+    assert facts["metrics"]["data"] == "scenes val mixed 2 32" and "AP50" in facts["metrics"]
+    assert facts["parameters"] == sum(p.numel() for p in MaskRCNN(Config.course(5)).parameters())
+    assert facts["curve"]["steps"] == [1, 2, 3]
+    assert set(facts["curve"]["losses"]) == set(facts["losses"])
+    assert facts["curve"]["losses"]["mask"][-1] == pytest.approx(facts["losses"]["mask"], abs=1e-4)
+    assert load_json(tmp_path / "one" / "settings.json")["asked"]["seed"] == 3
+    assert "M parameters" in said and "s a step" in said and "COCO's numbers" in said
+
+    words = shlex.split(facts["command"])
+    assert words[:2] == ["teachseg", "train"] and str(tmp_path) not in facts["command"]
+    good(*words[1:], "--out", "two", "--no-evaluate")
+    again = load_json(tmp_path / "two" / "checkpoint.json")
+    assert again["sha256"] == facts["sha256"] and again["command"] == facts["command"]
+    assert "metrics" not in again
+    good("train", *QUICK, "--out", "three", "--no-evaluate")  # another seed
+    assert load_json(tmp_path / "three" / "checkpoint.json")["sha256"] != facts["sha256"]
+    assert checkpoints.load(tmp_path / "two").config == Config.course(5)
+
+
+def test_train_half_measures_what_it_stores(tmp_path, few_scenes):
+    good("train", *QUICK, "--out", "run", "--half")
+    tensors, facts = load_pair(tmp_path / "run" / "checkpoint")
+    assert {x.dtype for x in tensors.values() if x.is_floating_point()} == {torch.float16}
+    assert facts["command"].endswith("--half") and "metrics" in facts
+    whole = load_tensors(tmp_path / "run" / "state.safetensors")
+    weight = "box_head.classes.weight"
+    assert torch.equal(tensors[weight], whole[f"model/{weight}"].half())
+    assert checkpoints.load("run").state_dict()[weight].dtype == torch.float32
+
+
+def test_a_run_is_not_overwritten_and_goes_on_only_as_it_began(tmp_path, few_scenes):
+    good("train", *QUICK, "--no-evaluate", "--out", "run")
+    manifest = (tmp_path / "run" / "checkpoint.json").read_bytes()
+    assert "holds a run already. Add --resume" in refused("train", *QUICK, "--out", "run")
+    assert "--steps was 3 and is now 9; --seed was 0 and is now 1" in refused(
+        "train", "--steps", "9", "--seed", "1", "--out", "run", "--resume")
+    assert "is finished, after 3 steps" in good(
+        "train", "--out", "run", "--resume", "--no-evaluate")
+    assert (tmp_path / "run" / "checkpoint.json").read_bytes() == manifest
+    good("train", "--out", "run", "--resume")  # measures what was not measured yet
+    assert "metrics" in load_json(tmp_path / "run" / "checkpoint.json")
+    assert "is finished, after 3 steps" in good("train", "--out", "run", "--resume")
+
+    (tmp_path / "run" / "settings.json").write_text("{}")
+    assert "does not say how the run was begun" in refused("train", "--out", "run", "--resume")
+
+
+def test_train_in_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    assert "is a file, not a folder" in refused("train", *QUICK, "--out", "file")
+    assert "a file, not a folder" in refused("train", *QUICK, "--out", "file/run")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_ctrl_c_keeps_the_run_and_the_printed_command_finishes_it(tmp_path):
+    words = ["train", "--steps", "12", "--batch-size", "1", "--image-size", "32", "--device", "cpu",
+             "--threads", "1", "--no-evaluate"]
+    with terminal(*words, "--out", "run") as process:
+        log, waited = tmp_path / "run" / "log.csv", time.monotonic()
+        while not (log.exists() and log.read_text().count("\n") >= 3):  # the header and two steps
+            assert process.poll() is None and time.monotonic() - waited < 120
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert re.search(r"Stopped after step \d+ of 12", err)
+    assert "Kept: run/checkpoint.safetensors. Go on with:" in err
+    again = shlex.split(err.strip().splitlines()[-1])
+    assert again == ["teachseg", "train", "--out", "run", "--resume", "--no-evaluate"]
+    assert load_json(tmp_path / "run" / "checkpoint.json")["step"] < 12
+
+    good(*again[1:])
+    good(*words, "--out", "uninterrupted")
+    facts = load_json(tmp_path / "run" / "checkpoint.json")
+    assert facts["curve"]["steps"][-1] == 12
+    assert sha256(tmp_path / "run" / "checkpoint.safetensors") == sha256(
+        tmp_path / "uninterrupted" / "checkpoint.safetensors")
+
+
+def test_ctrl_c_before_anything_is_saved(tmp_path):
+    with pytest.raises(KeyboardInterrupt, match="before anything was saved"):
+        with cli._resumable(tmp_path, []):
+            raise KeyboardInterrupt
+
+
+def test_the_curve_is_means_of_steps(tmp_path):
+    """121 steps give parts of 3, as 121 / 60 is above 2; the first mean is (1 + 2 + 3) / 3."""
+    lines = ["step,mask,learning_rate,seconds,data_seconds"]
+    lines += [f"{step},{float(step)},0.1,{0.5 if step < 120 else 9},0" for step in range(1, 122)]
+    (tmp_path / "log.csv").write_text("\n".join(lines))
+    said = cli._curve(tmp_path / "log.csv")
+    assert said["curve"]["steps"][:2] == [3, 6] and said["curve"]["steps"][-1] == 121
+    assert said["curve"]["losses"]["mask"][0] == 2.0
+    assert said["curve"]["losses"]["mask"][-1] == 121.0  # a part of one
+    assert len(said["curve"]["steps"]) == 41 and said["seconds_per_step"] == 0.5
+
+
+def test_the_papers_recipe():
+    """Section 3.1: rate 0.02 for 16 images, a tenth of it from 120k of 160k steps on, decay 1e-4."""
+    asked = cli.Training("mask_rcnn", "paper", "scenes", 160_000, 16, 0.02, 0, 9, 128, "mixed",
+                         "cpu", "32-true", None, None, False)
+    recipe = cli._recipe(asked, 0, 200)
+    assert (recipe.optimizer, recipe.weight_decay, recipe.milestones) == ("sgd", 1e-4, (120_000,))
+    assert recipe.learning_rate == 0.02
+
+
+# ---- predict ------------------------------------------------------------------------------------
+
+
+def predicted(tiny, *words):
+    return good("predict", *words, "--checkpoint", tiny, "--score", "0.1", "--device", "cpu")
+
+
+def test_predict_writes_a_picture_and_its_numbers(tiny, tmp_path):
+    noise(40, 60).save("photo.jpg")
+    said = predicted(tiny, "photo.jpg", "--out", "found")
+    facts = load_json(tmp_path / "found" / "photo.json")
+    assert facts["image"] == "../photo.jpg" and facts["image_size"] == [40, 60]
+    counts = {len(facts[name]) for name in ("boxes", "labels", "names", "scores", "masks")}
+    assert len(counts) == 1 and counts.pop() > 0
+    assert all(CLASSES[label - 1] == name for label, name in zip(facts["labels"], facts["names"]))
+    assert facts["scores"] == sorted(facts["scores"], reverse=True) and min(facts["scores"]) >= 0.1
+    for (x1, y1, x2, y2), mask in zip(facts["boxes"], facts["masks"]):
+        assert 0 <= x1 < x2 <= 60 and 0 <= y1 < y2 <= 40
+        assert mask["size"] == [40, 60]
+        rows, columns = np.nonzero(rle.decode(mask))
+        if len(rows):  # a mask lies in its box, but for pixels that the box cuts
+            assert rows.min() >= int(y1) - 1 and rows.max() <= y2 + 1
+            assert columns.min() >= int(x1) - 1 and columns.max() <= x2 + 1
+    assert read_image(tmp_path / "found" / "photo.png").shape == (3, 40 * 13, 60 * 13)
+    number = len(facts["labels"])
+    assert f"photo.jpg: {number} objects (" in said and "found/photo.png, .json" in said
+
+
+def test_masks_in_the_json_are_the_models(tiny, tmp_path):
+    noise().save("a.png")
+    model, image = checkpoints.load(tiny), read_image("a.png")
+    found = cli._look(model, image, 0.1, 1024)
+    facts = json.loads(json.dumps(cli._as_json(found, CLASSES)))
+    masks = torch.tensor(np.stack([rle.decode(mask) for mask in facts["masks"]])).bool()
+    assert torch.equal(masks, found.masks)
+    assert model.config == Config.course(5)  # looked at with another least score, and put back
+
+
+def test_a_score_that_nothing_reaches(tiny, tmp_path):
+    noise().save("a.png")
+    said = good("predict", "a.png", "--checkpoint", tiny, "--score", "1")
+    assert "a.png: 0 objects -> teachseg-found/a.png" in said
+    assert load_json(tmp_path / "teachseg-found" / "a.json")["masks"] == []
+
+
+def test_predict_reads_every_kind_of_picture(tiny, tmp_path):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    folder = tmp_path / "in"
+    folder.mkdir()
+    noise().save(folder / "jpeg.JPG", "JPEG")
+    noise().save(folder / "turned.jpg", exif=turned)
+    noise().convert("L").save(folder / "grey.png")
+    noise().convert("RGBA").save(folder / "alpha.png")
+    noise().convert("P").save(folder / "palette.gif")
+    Image.fromarray(np.full((40, 60), 40_000, np.uint16)).save(folder / "deep.png")
+    noise(1, 1).save(folder / "pixel.png")
+    (folder / "notes.txt").write_text("no picture, and not asked for")
+    predicted(tiny, folder, "--out", "found")
+    sizes = {path.stem: load_json(path)["image_size"]
+             for path in (tmp_path / "found").glob("*.json")}
+    assert sizes == {"jpeg": [40, 60], "turned": [60, 40], "grey": [40, 60], "alpha": [40, 60],
+                     "palette": [40, 60], "deep": [40, 60], "pixel": [1, 1]}
+
+
+def test_an_unreadable_picture_keeps_no_other_from_its_turn(tiny, tmp_path):
+    noise().save("first.png")
+    noise().save("last.png")
+    Path("cut.png").write_bytes(Path("first.png").read_bytes()[:500])
+    (tmp_path / "empty").mkdir()
+    said = refused("predict", "first.png", "cut.png", "gone.png", "empty", "last.png",
+                   "--checkpoint", tiny, "--device", "cpu")
+    assert "cut.png cannot be read as a picture" in said
+    assert "The picture gone.png is not there" in said
+    assert "There is no picture in the folder empty" in said
+    written = sorted(path.name for path in (tmp_path / "teachseg-found").iterdir())
+    assert written == ["first.json", "first.png", "last.json", "last.png"]
+
+
+def test_two_pictures_of_one_name_get_two_results(tiny, tmp_path):
+    for i, name in enumerate(["a/x.png", "b/x.png", "b/x.jpg"]):
+        Path(name).parent.mkdir(exist_ok=True)
+        noise(32, 40 + i).save(name)
+    for _ in range(2):  # the second time, each result is replaced by its own
+        predicted(tiny, "a/x.png", "b", "a/../a/x.png", "--out", "found")
+        widths = {path.stem: (load_json(path)["image_size"][1], load_json(path)["image"])
+                  for path in (tmp_path / "found").glob("*.json")}
+        assert widths == {"x": (40, "../a/x.png"), "x-2": (42, "../b/x.jpg"),
+                          "x-3": (41, "../b/x.png")}
+
+
+def test_no_file_of_the_users_is_ever_overwritten(tiny, tmp_path):
+    noise(seed=1).save("x.png")
+    noise(seed=2).save("y.jpg")
+    Path("y.json").write_text('{"mine": true}')
+    Path("z.json").write_text("not even JSON")
+    noise(seed=3).save("z.jpg")
+    mine = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    predicted(tiny, "x.png", "y.jpg", "z.jpg", "--out", ".")
+    assert all(path.read_bytes() == content for path, content in mine.items())
+    assert {path.name for path in tmp_path.iterdir()} - {path.name for path in mine} == {
+        f"{name}-2.{end}" for name in "xyz" for end in ("png", "json")}
+
+
+def test_a_large_picture_is_looked_at_smaller_and_told_at_its_size(tiny):
+    """Boxes and masks are in the picture's own pixels, whatever size the model saw."""
+    model, image = checkpoints.load(tiny), torch.rand(3, 64, 256)
+    seen = []
+    model.backbone.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape))
+    found = cli._look(model, image, 0.1, max_side=128)
+    assert seen == [(1, 3, 32, 128)]
+    assert found.masks.shape[1:] == (64, 256) and found.boxes[:, 2].max() > 128
+
+
+def test_predict_into_a_folder_that_is_a_file(tiny, tmp_path):
+    noise().save("a.png")
+    (tmp_path / "file").write_text("mine")
+    assert "is a file, not a folder" in refused(
+        "predict", "a.png", "--checkpoint", tiny, "--out", "file")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_predict_into_a_folder_without_the_right(tiny, tmp_path):
+    noise().save("a.png")
+    (tmp_path / "found").mkdir(mode=0o500)
+    assert "you may not write in" in refused(
+        "predict", "a.png", "--checkpoint", tiny, "--out", "found")
+
+
+def test_a_disk_that_is_full(tiny, tmp_path, monkeypatch):
+    """The folder holds no half file afterwards."""
+    noise().save("a.png")
+    monkeypatch.setattr(os, "fsync", raising(OSError(errno.ENOSPC, "No space left on device")))
+    assert "the disk is full" in refused("predict", "a.png", "--checkpoint", tiny, "--out", "found")
+    assert list((tmp_path / "found").iterdir()) == []
+
+
+# ---- lab ----------------------------------------------------------------------------------------
+
+
+def test_lab_starts_in_the_courses_folder_on_this_machine_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "ROOT", tmp_path / "course")
+    first = tmp_path / "course" / cli.FIRST_NOTEBOOK
+    first.parent.mkdir(parents=True)
+    first.write_text("{}")
+    folder, words = cli.lab_command(cli.FIRST_NOTEBOOK, port=9999, browser=False)
+    assert folder == tmp_path / "course"
+    assert words[:4] == [sys.executable, "-m", "jupyterlab", str(cli.FIRST_NOTEBOOK)]
+    assert {"--ServerApp.ip=127.0.0.1", "--ServerApp.port=9999", "--no-browser",
+            f"--ServerApp.root_dir={folder}"} <= set(words)
+    assert not any("token" in word.lower() or "password" in word.lower() for word in words)
+    assert "--no-browser" not in cli.lab_command(cli.FIRST_NOTEBOOK)[1]
+
+    Path("own.ipynb").write_text("{}")  # one outside of the course
+    folder, words = cli.lab_command(Path("own.ipynb"))
+    assert (folder, words[3]) == (tmp_path, "own.ipynb")
+
+
+def test_lab_without_jupyterlab(tmp_path, monkeypatch):
+    Path("own.ipynb").write_text("{}")
+    monkeypatch.setattr(cli.util, "find_spec", lambda name: None)
+    assert "JupyterLab is not installed in this Python" in refused("lab", "own.ipynb")
+
+
+def answer(address):
+    """The status of a request: 200, or what else the server says."""
+    try:
+        with urllib.request.urlopen(address, timeout=20) as response:
+            return response.status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_lab_really_starts_and_asks_for_its_token(tmp_path):
+    (tmp_path / "own.ipynb").write_text(json.dumps(
+        {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    places = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("RUNTIME", "CONFIG", "DATA")}
+    environment = {k: v for k, v in os.environ.items() if k != "JUPYTER_TOKEN"} | places
+    with terminal("lab", "own.ipynb", "--no-browser", "--port", "18765",
+                  env=environment) as process:
+        try:
+            waited = time.monotonic()
+            while not (notes := list((tmp_path / "RUNTIME").glob("jpserver-*.json"))):
+                assert process.poll() is None, process.stderr.read()
+                assert time.monotonic() - waited < 90
+                time.sleep(0.1)
+            note = load_json(notes[0])
+            assert note["hostname"] == "127.0.0.1" and len(note["token"]) >= 32
+            assert Path(note["root_dir"]).resolve() == tmp_path.resolve()
+            contents = f"{note['url']}api/contents/own.ipynb"
+            assert answer(contents) == 403
+            assert answer(f"{contents}?token={note['token']}") == 200
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, err = process.communicate(timeout=60)
+    assert "lab/tree/own.ipynb?token=" in err and "Traceback" not in err
