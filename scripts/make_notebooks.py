@@ -32,6 +32,7 @@ FIXED = {
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # else the debugger may warn on stderr
 }
 
+WIDGET = "application/vnd.jupyter.widget-view+json"  # names a widget of one run by a random number
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
@@ -60,6 +61,8 @@ def clean(notebook: nbformat.NotebookNode) -> None:
         cell["id"] = f"cell-{number:02d}"
         tags = cell.metadata.get("tags")
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET, None)  # a dead widget; its text says what it was
 
 
 def run(path: Path) -> nbformat.NotebookNode:

@@ -199,9 +199,9 @@ def test_every_error_is_a_sentence_and_debug_shows_more(error, code, match, monk
 
 
 def test_debug_prints_a_traceback():
-    with terminal("evaluate", "nothing", "--debug") as process:
+    with terminal("lab", "nothing.ipynb", "--debug") as process:
         _, err = process.communicate(timeout=120)
-    assert process.returncode == 1 and "Traceback" in err and "There is no checkpoint" in err
+    assert process.returncode == 1 and "Traceback" in err and "There is no notebook" in err
 
 
 # ---- doctor -------------------------------------------------------------------------------------
@@ -415,6 +415,11 @@ def test_a_run_is_not_overwritten_and_goes_on_only_as_it_began(tmp_path, few_sce
     assert "metrics" in load_json(tmp_path / "run" / "checkpoint.json")
     assert "is finished, after 3 steps" in good("train", "--out", "run", "--resume")
 
+    good("train", "--out", "run", "--resume", "--half", "--no-evaluate")  # stored once more
+    tensors, facts = load_pair(tmp_path / "run" / "checkpoint")
+    assert tensors["fpn.smooth.0.weight"].dtype == torch.float16
+    assert facts["command"].endswith("--half") and facts["step"] == 3
+
     (tmp_path / "run" / "settings.json").write_text("{}")
     assert "does not say how the run was begun" in refused("train", "--out", "run", "--resume")
 
@@ -472,7 +477,7 @@ def test_the_curve_is_means_of_steps(tmp_path):
 
 
 def test_the_papers_recipe():
-    """Section 3.1: rate 0.02 for 16 images, a tenth of it from 120k of 160k steps on, decay 1e-4."""
+    """Section 3.1: rate 0.02 for 16 images, a tenth of it from 120k of 160k on, decay 1e-4."""
     asked = cli.Training("mask_rcnn", "paper", "scenes", 160_000, 16, 0.02, 0, 9, 128, "mixed",
                          "cpu", "32-true", None, None, False)
     recipe = cli._recipe(asked, 0, 200)
@@ -483,13 +488,14 @@ def test_the_papers_recipe():
 # ---- predict ------------------------------------------------------------------------------------
 
 
-def predicted(tiny, *words):
-    return good("predict", *words, "--checkpoint", tiny, "--score", "0.1", "--device", "cpu")
+def predicted(tiny, *words, score=1.0):
+    """An untrained model finds a hundred objects of score 0.1, and none of score 1."""
+    return good("predict", *words, "--checkpoint", tiny, "--score", score, "--device", "cpu")
 
 
 def test_predict_writes_a_picture_and_its_numbers(tiny, tmp_path):
     noise(40, 60).save("photo.jpg")
-    said = predicted(tiny, "photo.jpg", "--out", "found")
+    said = predicted(tiny, "photo.jpg", "--out", "found", score=0.1)
     facts = load_json(tmp_path / "found" / "photo.json")
     assert facts["image"] == "../photo.jpg" and facts["image_size"] == [40, 60]
     counts = {len(facts[name]) for name in ("boxes", "labels", "names", "scores", "masks")}
@@ -539,6 +545,8 @@ def test_predict_reads_every_kind_of_picture(tiny, tmp_path):
     noise(1, 1).save(folder / "pixel.png")
     (folder / "notes.txt").write_text("no picture, and not asked for")
     predicted(tiny, folder, "--out", "found")
+    predicted(tiny, folder / "pixel.png", "--out", "found", score=0.1)
+    assert len(load_json(tmp_path / "found" / "pixel.json")["labels"]) > 0
     sizes = {path.stem: load_json(path)["image_size"]
              for path in (tmp_path / "found").glob("*.json")}
     assert sizes == {"jpeg": [40, 60], "turned": [60, 40], "grey": [40, 60], "alpha": [40, 60],
@@ -627,15 +635,16 @@ def test_lab_starts_in_the_courses_folder_on_this_machine_alone(tmp_path, monkey
     first.write_text("{}")
     folder, words = cli.lab_command(cli.FIRST_NOTEBOOK, port=9999, browser=False)
     assert folder == tmp_path / "course"
-    assert words[:4] == [sys.executable, "-m", "jupyterlab", str(cli.FIRST_NOTEBOOK)]
-    assert {"--ServerApp.ip=127.0.0.1", "--ServerApp.port=9999", "--no-browser",
-            f"--ServerApp.root_dir={folder}"} <= set(words)
+    assert words[:3] == [sys.executable, "-m", "jupyterlab"]
+    page = "notebooks/00_start_here.ipynb"
+    assert {f"--LabApp.default_url=/lab/tree/{page}", "--ServerApp.ip=127.0.0.1", "--no-browser",
+            "--ServerApp.port=9999", f"--ServerApp.root_dir={folder}"} <= set(words)
     assert not any("token" in word.lower() or "password" in word.lower() for word in words)
     assert "--no-browser" not in cli.lab_command(cli.FIRST_NOTEBOOK)[1]
 
-    Path("own.ipynb").write_text("{}")  # one outside of the course
-    folder, words = cli.lab_command(Path("own.ipynb"))
-    assert (folder, words[3]) == (tmp_path, "own.ipynb")
+    Path("my own.ipynb").write_text("{}")  # one outside of the course
+    folder, words = cli.lab_command(Path("my own.ipynb"))
+    assert folder == tmp_path and "--LabApp.default_url=/lab/tree/my%20own.ipynb" in words
 
 
 def test_lab_without_jupyterlab(tmp_path, monkeypatch):

@@ -137,6 +137,20 @@ def test_an_overlay_colours_the_mask_and_leaves_what_is_far_from_it():
     assert torch.equal(image, before)
 
 
+def test_where_masks_overlap_the_first_object_lies_on_top_and_rims_are_in_full_colour():
+    """Two squares of 8 x 8 in an image of 512 x 512, so that nothing is enlarged."""
+    masks = torch.zeros(2, 512, 512, dtype=torch.bool)
+    masks[0, 100:108, 100:108] = masks[1, 104:112, 104:112] = True
+    boxes = torch.tensor([[300.0, 300.0, 400.0, 400.0]]).expand(2, 4)  # out of the way
+    objects = Detections(boxes, torch.tensor([2, 6]), torch.tensor([0.9, 0.8]), masks)
+    picture = overlay(torch.zeros(3, 512, 512), objects)
+    first, second = (torch.tensor(to_rgb(colour(label))) for label in (2, 6))
+    for place, expected in [((103, 103), 0.45 * first), ((105, 105), 0.45 * first),
+                            ((107, 107), first), ((109, 109), 0.45 * second),
+                            ((111, 111), second), ((112, 112), 0 * second)]:
+        torch.testing.assert_close(picture[:, *place], expected, rtol=0, atol=0.01)
+
+
 def test_truth_and_detections_differ_by_the_score_in_the_words():
     image = torch.zeros(3, 64, 64)
     truth = overlay(image, one_object(64, 64), ("disc", "square"))

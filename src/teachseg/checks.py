@@ -120,6 +120,11 @@ def check_targets(targets: list[Targets], images: list[Tensor], num_classes: int
             "an image, Targets.empty(image_size) where there is no object."
         )
     for i, (target, image) in enumerate(zip(targets, images)):
+        if not isinstance(target, Targets):
+            raise ValueError(
+                f"targets[{i}] must be teachseg.structures.Targets, got {type(target).__name__}. "
+                "From a dict: Targets(d['boxes'], d['labels'], d['masks'].bool())."
+            )
         boxes, labels, masks = target.boxes, target.labels, target.masks
         check_boxes(boxes, f"targets[{i}].boxes", sides=True)
         if not (len(boxes) == len(labels) == len(masks)):

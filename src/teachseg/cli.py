@@ -33,6 +33,7 @@ from enum import Enum
 from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from urllib.parse import quote
 
 import typer
 from typer.core import TyperGroup
@@ -55,7 +56,7 @@ DISK_NEEDED = 2e9  # bytes that runs, checkpoints and pictures may take
 SHOWN_SCORE = 0.5  # from which a detection is drawn and counted
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 MADE_BY = "teachseg predict"
-MAY_CHANGE = ("device", "threads")  # when a training is resumed
+MAY_CHANGE = ("device", "threads", "half")  # when a training is resumed
 
 
 # ---- What can be asked for ----------------------------------------------------------------------
@@ -652,7 +653,8 @@ def _finished(asked: Training, out: Path, evaluate: bool) -> bool:
     file = out / "checkpoint.json"
     facts = load_json(file) if file.exists() else {}
     needed = {"curve", "metrics"} if evaluate else {"curve"}
-    return facts.get("step") == asked.steps and needed <= facts.keys()
+    as_wanted = facts.get("step") == asked.steps and facts.get("half") == asked.half
+    return as_wanted and needed <= facts.keys()
 
 
 def _curve(log: Path) -> dict[str, Any]:
@@ -690,7 +692,8 @@ def _finish(asked: Training, model: "nn.Module", out: Path, evaluate: bool) -> d
 
     tensors, facts = load_pair(out / "checkpoint")
     facts |= {"steps": asked.steps, "parameters": sum(p.numel() for p in model.parameters()),
-              "threads": asked.threads or torch.get_num_threads(), **_curve(out / "log.csv")}
+              "threads": asked.threads or torch.get_num_threads(), "half": asked.half}
+    facts |= _curve(out / "log.csv")
     if asked.half:  # what is measured is what is in the file
         tensors = {k: x.half() if x.is_floating_point() else x for k, x in tensors.items()}
         model.load_state_dict(tensors)
@@ -729,7 +732,7 @@ def _train(
         return
     from teachseg.checkpoints import describe
     from teachseg.datasets.scenes import CLASSES, Scenes
-    from teachseg.storage import make_folder, save_json
+    from teachseg.storage import save_json
     from teachseg.train import fit, progress
 
     page = importlib.import_module(f"teachseg.papers.{asked.paper}")
@@ -748,9 +751,9 @@ def _train(
                f"{out}")
     more = [] if evaluate else ["--no-evaluate"]
     with _resumable(out, more):
-        if not resume:
-            save_json(make_folder(out) / "settings.json", facts | {"asked": asdict(asked)})
         records = fit(model, page.training_losses, scenes, recipe, out, facts, resume)
+        if not resume:
+            save_json(out / "settings.json", facts | {"asked": asdict(asked)})
         for _ in progress(records, asked.steps):
             pass
         facts = _finish(asked, model, out, evaluate)
@@ -1003,8 +1006,9 @@ def lab_command(
         raise ValueError("JupyterLab is not installed in this Python. Install it: python -m pip "
                          "install jupyterlab")
     folder = ROOT if file.is_relative_to(ROOT) else file.parent
-    words = [sys.executable, "-m", "jupyterlab", str(file.relative_to(folder)),
-             "--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={folder}"]
+    page = quote(file.relative_to(folder).as_posix())  # so that the printed address leads there too
+    words = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1",
+             f"--ServerApp.root_dir={folder}", f"--LabApp.default_url=/lab/tree/{page}"]
     words += [] if port is None else [f"--ServerApp.port={port}"]
     words += [] if browser else ["--no-browser"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:  # in a container, where root is all there is

@@ -10,15 +10,16 @@ box drawn at its numbers lies where they say.
 Lesson: 00
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
+import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
-from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks
+from torchvision.utils import draw_bounding_boxes
 
 from teachseg.structures import Detections, Targets
 
@@ -108,10 +109,31 @@ def draw_curve(ax: Axes, x: Sequence[float], y: Sequence[float], label: str = ""
     return ax
 
 
+def _brightness(shade: str) -> float:
+    """How bright a colour looks, in [0, 1].   [Rec. 601]"""
+    return sum(part * weight for part, weight in zip(to_rgb(shade), (0.299, 0.587, 0.114)))
+
+
+def _paint_masks(
+    canvas: Tensor, masks: Iterable[Tensor], shades: Sequence[str], alpha: float = 0.45
+) -> Tensor:
+    """Lay bool masks (H, W), the last on top, over a picture (3, H, W) of bytes; rims in full."""
+    paint, strength = canvas.clone(), torch.zeros(canvas.shape[1:])
+    for mask, shade in zip(masks, shades):
+        outside = F.pad((~mask)[None, None].float(), (1, 1, 1, 1), value=1.0)
+        rim = mask & (F.max_pool2d(outside, 3, stride=1)[0, 0] > 0)
+        paint[:, mask] = (torch.tensor(to_rgb(shade)) * 255).round().byte()[:, None]
+        strength[mask] = alpha
+        strength[rim] = 1.0
+    return torch.lerp(canvas.float(), paint.float(), strength).round().byte()
+
+
 def overlay(
     image: Tensor, objects: Detections | Targets, names: Sequence[str] = (), side: int = 512
 ) -> Tensor:
     """A picture of its own: the image with masks, boxes, names and scores (if any) drawn into it.
+
+    Masks are outlined; where they overlap, the first of the objects lies on top.
 
     Args:
         image: (3, H, W) in [0, 1].
@@ -134,10 +156,13 @@ def overlay(
     rows, columns = (  # of the image's pixels, for each pixel of the picture
         ((torch.arange(new) + 0.5) * old / new).long() for new, old in zip(size, (height, width))
     )
-    masks = torch.stack([mask.cpu()[rows][:, columns] for mask in objects.masks])
-    canvas = draw_segmentation_masks(canvas, masks, alpha=0.45, colors=shades)
+    masks = (mask.cpu()[rows][:, columns] for mask in objects.masks.flip(0))
+    canvas = _paint_masks(canvas, masks, shades[::-1])
     words = [names[label - 1] if names else str(label) for label in labels]
     if isinstance(objects, Detections):
         words = [f"{word} {score:.2f}" for word, score in zip(words, objects.scores.tolist())]
+    inks = ["white" if _brightness(shade) < 0.45 else "black" for shade in shades]
     boxes = objects.boxes.cpu() * scale
-    return draw_bounding_boxes(canvas, boxes, words, colors=shades, width=2).float() / 255
+    canvas = draw_bounding_boxes(canvas, boxes, words, colors=shades, width=2, label_colors=inks,
+                                 fill_labels=True)
+    return canvas.float() / 255

@@ -126,6 +126,25 @@ def test_released_warp_gradient_by_hand():
     assert rois.grad.tolist() == [[0, to_x1, 0, to_x2, 0]]
 
 
+def test_warp_gradient_at_the_ends_of_the_map_by_hand():
+    # F = 1, 3, 7. At column 0 the slope to the right is 2; the last column has no neighbour: 0.
+    features = torch.tensor([1.0, 3.0, 7.0]).expand(1, 1, 3, 3)
+    rois = torch.tensor([[0.0, 0, 1, 0, 1], [0, 1, 1, 1, 1], [0, 2, 1, 2, 1]], requires_grad=True)
+    out = roi_warp(features, rois, 1, rounding=True)
+    assert out.flatten().tolist() == [1, 3, 7]
+    out.sum().backward()
+    assert rois.grad[:, 1].tolist() == [2, 4, 0]
+
+    # The paper's formula beyond the ends, row 1: at -1 the value begins to rise by F(0) = 1 a cell,
+    # at 2 it begins to fall by F(2) = 7 a cell, at 3 and on it is 0 for good.
+    x = torch.tensor([-1.0, 2, 3, 4])
+    rois = torch.stack([0 * x, x, 0 * x + 1, x, 0 * x + 1], dim=1).requires_grad_()
+    out = roi_warp(features, rois, 1)
+    assert out.flatten().tolist() == [0, 7, 0, 0]
+    out.sum().backward()
+    assert rois.grad[:, 1].tolist() == [1, -7, 0, 0]
+
+
 def test_axis_weights_by_hand():
     cells, weights = axis_weights(torch.tensor([[[1.25, 2.0]]]), 3, reach=1.0)
     assert cells.tolist() == [[[1, 2, 2, 2]]]  # 1.25: 3/4 of cell 1, 1/4 of 2; 2: all of cell 2

@@ -121,7 +121,7 @@ def shake(model, seed=0):
     """Random numbers also where torchvision starts from 0 or 1, so that no tensor is neutral.
 
     They keep the features near 1, as training does. torchvision's own first weights let them grow
-    to 40 through 50 layers, and with them what float32 cuts off: boxes then differ by up to 2e-4.
+    to 40 through 50 layers, and with them what float32 cuts off.
     """
     random = chance(seed)
     with torch.no_grad():
@@ -184,6 +184,38 @@ def test_from_torchvision_gives_the_same_detections(theirs, ours, height, width)
     torch.testing.assert_close(seen["mask_probs"], their_probs, atol=1e-4, rtol=0)
     clear = (their_probs - 0.5).abs() > 1e-4
     assert torch.equal(found.masks[clear], (their_probs >= 0.5)[clear])
+
+
+def test_first_weights_as_torchvision_draws_them():
+    torch.manual_seed(1)
+    theirs = maskrcnn_resnet50_fpn(
+        weights=None, weights_backbone=None, min_size=160, max_size=224, box_score_thresh=0.011,
+        rpn_post_nms_top_n_test=60, box_detections_per_img=12,
+    ).eval()  # fmt: skip
+    ours = from_torchvision(theirs.state_dict())
+    ours.config = dataclasses.replace(
+        ours.config, min_side=160, max_side=224, min_score=0.011, post_nms_test=60,
+        max_detections=12,
+    )  # fmt: skip
+    image = picture(130, 170, seed=5)
+    with torch.inference_mode():
+        expected = theirs([image])[0]
+    seen = trace(ours, image)
+    assert len(expected["boxes"]) > 0
+    torch.testing.assert_close(seen["detections"].boxes, expected["boxes"], atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen["detections"].scores, expected["scores"], atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen["mask_probs"], expected["masks"][:, 0], atol=1e-4, rtol=0)
+
+
+def test_our_readable_roi_align_serves_as_well(ours):
+    image, kept = picture(150, 170, seed=150), ours.config
+    compiled = trace(ours, image)
+    ours.config = dataclasses.replace(kept, roi_operator="align")
+    readable = trace(ours, image)
+    ours.config = kept
+    for a, b in zip(readable["detections"][:3], compiled["detections"][:3]):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=0)
+    torch.testing.assert_close(readable["mask_probs"], compiled["mask_probs"], atol=1e-4, rtol=0)
 
 
 def test_a_batch_of_two_sizes_equals_torchvision_too(theirs, ours):
@@ -362,6 +394,17 @@ def test_five_finite_losses_and_a_gradient_for_every_weight(scenes):
     for name, p in model.named_parameters():
         assert p.grad is not None and bool(p.grad.isfinite().all()), name
         assert bool(p.grad.any()), f"{name} learns nothing"
+
+
+def test_only_the_objects_own_class_learns_its_box_and_its_mask():
+    """An object of class 3: the deltas and the mask of the other classes get no gradient."""
+    model = small_model()
+    losses = training_losses(model, [picture(32, 32)], [one_object(32, 32, label=3)], chance())
+    (losses["box"] + losses["mask"]).backward()
+    for_deltas = model.box_head.deltas.weight.grad.view(6, 4, -1).abs().sum(dim=(1, 2))
+    for_masks = model.mask_head.masks.weight.grad.flatten(1).abs().sum(dim=1)
+    assert (for_deltas > 0).tolist() == [False, False, False, True, False, False]
+    assert (for_masks > 0).tolist() == [False, False, False, True, False, False]
 
 
 def test_the_first_losses_are_those_of_guessing(scenes):

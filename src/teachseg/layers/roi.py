@@ -93,11 +93,11 @@ def axis_weights(z: Tensor, size: int, reach: float | None = None) -> AxisWeight
         z is whole, and 0 where z is held at the edge.
     """
     if reach is None:
-        seen = torch.ones_like(z, dtype=torch.bool)
-        z = z.clamp(-1, size)
+        seen, first, last = torch.ones_like(z, dtype=torch.bool), -1, size
     else:
-        seen = (z >= -reach) & (z <= size - 1 + reach)
-        z = torch.where(z < size - 1, z.clamp(min=0), size - 1)
+        seen, first, last = (z >= -reach) & (z <= size - 1 + reach), 0, size - 1
+    # hold z between first and last; clamp's own gradient at the ends differs between torch versions
+    z = torch.where((z >= first) & (z < last), z, z.detach().clamp(first, last))
 
     low = z.detach().floor()
     share = z - low                                            # of the upper cell
@@ -329,7 +329,7 @@ def roi_warp(
         boxes = boxes - boxes.detach() + round_half_away(boxes.detach())  # value rounded, slope 1
     start, extent = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
     if rounding:
-        extent = extent.clamp(min=0)
+        extent = torch.where(extent >= 0, extent, 0)  # at 0 the gradient flows, unlike clamp's
 
     axes = []
     for axis, count, size in ((1, bins[0], features.shape[2]), (0, bins[1], features.shape[3])):

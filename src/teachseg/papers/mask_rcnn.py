@@ -17,12 +17,12 @@ Lesson: 21 (heads and losses), 22 (training and testing)
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision import ops
 
 from teachseg.checks import check_images, check_targets
 from teachseg.datasets.batch import batch_images
@@ -41,6 +41,7 @@ from teachseg.structures import Detections, Proposals, Targets
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
+# fmt: off
 @dataclass(frozen=True)
 class Config:
     """Every number of the model. Defaults: the paper's ResNet-50-FPN, tested on COCO."""
@@ -48,21 +49,19 @@ class Config:
     num_classes: int  # K, without background
 
     # images
-    min_side: int | None = 800  # the shorter side is resized to this, pixels      [section 3.1]
-    max_side: int = 1333  # unless the longer one would exceed this          [Detectron]
+    min_side: int | None = 800   # the shorter side is resized to this, pixels      [section 3.1]
+    max_side: int = 1333         # unless the longer one would exceed this          [Detectron]
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    multiple_of: int = 32  # batches are padded so that every stride divides them
+    multiple_of: int = 32        # batches are padded so that every stride divides them
 
     # backbone and pyramid
-    backbone: str = "resnet50"  # a name of layers.backbones.BACKBONES
-    frozen_norm: bool = True  # pretrained batch statistics stay as they are
-    fpn_channels: int = 256  # [Lin et al. 2017, section 3]
-    extra_level: bool = True  # a level more, for the RPN alone
-    canonical_side: float = (
-        224  # a box of this side ...                           [Lin et al., Eq. 1]
-    )
-    canonical_level: int = 2  # ... is read at this level, 0 being the finest
+    backbone: str = "resnet50"   # a name of layers.backbones.BACKBONES
+    frozen_norm: bool = True     # pretrained batch statistics stay as they are
+    fpn_channels: int = 256      # [Lin et al. 2017, section 3]
+    extra_level: bool = True     # a level more, for the RPN alone
+    canonical_side: float = 224  # a box of this side ...                       [Lin et al., Eq. 1]
+    canonical_level: int = 2     # ... is read at this level, 0 being the finest
 
     # anchors: one size a level, "5 scales and 3 aspect ratios"                     [section 3.1]
     anchor_sizes: tuple[float, ...] = (32, 64, 128, 256, 512)
@@ -71,26 +70,26 @@ class Config:
     anchor_strides: str = "level"  # or "image": image size // feature size, as torchvision's
 
     # region proposals
-    rpn_positive_iou: float = 0.7  # [Faster R-CNN, section 3.1.2]
+    rpn_positive_iou: float = 0.7     # [Faster R-CNN, section 3.1.2]
     rpn_negative_iou: float = 0.3
-    rpn_draw: int = 256  # anchors an image in the loss
+    rpn_draw: int = 256               # anchors an image in the loss
     rpn_object_share: float = 0.5
-    pre_nms_train: int = 2000  # per level                                   [Detectron]
+    pre_nms_train: int = 2000         # per level                                   [Detectron]
     pre_nms_test: int = 1000
-    post_nms_train: int = 2000  # per image
-    post_nms_test: int = 1000  # "1000 for FPN"                              [section 3.1]
+    post_nms_train: int = 2000        # per image
+    post_nms_test: int = 1000         # "1000 for FPN"                              [section 3.1]
     rpn_nms_iou: float = 0.7
 
     # rois
-    roi_draw: int = 512  # "N is 64 for the C4 backbone and 512 for FPN" [section 3.1]
-    roi_object_share: float = 0.25  # "a ratio of 1:3 of positive to negatives"
+    roi_draw: int = 512               # "N is 64 for the C4 backbone and 512 for FPN" [section 3.1]
+    roi_object_share: float = 0.25    # "a ratio of 1:3 of positive to negatives"
     roi_positive_iou: float = 0.5
     delta_weights: tuple[float, float, float, float] = (10, 10, 5, 5)  # 1 / standard deviations
-    roi_operator: str = "align"  # or "warp", "pool"
-    sampling_ratio: int = 2  # 2 x 2 points a bin                          [section 3]
-    aligned: bool = True  # pixel centers at half; torchvision: False
-    box_size: int = 7  # bins a side                                 [Fig. 4]
-    mask_size: int = 14  # its mask has twice as many                  [Fig. 4]
+    roi_operator: str = "align"       # or "warp", "pool"; "torchvision": its compiled RoIAlign
+    sampling_ratio: int = 2           # 2 x 2 points a bin                          [section 3]
+    aligned: bool = True              # pixel centers at half; torchvision: False
+    box_size: int = 7                 # bins a side                                 [Fig. 4]
+    mask_size: int = 14               # its mask has twice as many                  [Fig. 4]
 
     # heads
     box_hidden: int = 1024
@@ -99,28 +98,25 @@ class Config:
     class_agnostic_masks: bool = False  # one mask for all classes                  [section 4.1]
 
     # losses and decoding
-    box_beta: float = 1 / 9  # of smooth L1
-    min_score: float = 0.05  # [Detectron]
-    nms_iou: float = 0.5  # [Detectron]
-    max_detections: int = 100  # "the highest scoring 100 detection boxes"   [section 3.1]
-    mask_threshold: float = 0.5  # [section 3.1]
-    paste: str = "exact"  # or "torchvision": wider by a bin, whole pixels
+    box_beta: float = 1 / 9           # of smooth L1
+    min_score: float = 0.05           # [Detectron]
+    nms_iou: float = 0.5              # [Detectron]
+    max_detections: int = 100         # "the highest scoring 100 detection boxes"   [section 3.1]
+    mask_threshold: float = 0.5       # [section 3.1]
+    paste: str = "exact"              # or "torchvision": wider by a bin, whole pixels
 
     def __post_init__(self):
         if self.num_classes < 1:
-            raise ValueError(
-                f"num_classes={self.num_classes}: at least one object class is needed; "
-                "background is not counted."
-            )
+            raise ValueError(f"num_classes={self.num_classes}: at least one object class is "
+                             "needed; background is not counted.")
         for name, value, known in (
-            ("roi_operator", self.roi_operator, ("align", "warp", "pool")),
+            ("roi_operator", self.roi_operator, ("align", "warp", "pool", "torchvision")),
             ("anchor_strides", self.anchor_strides, ("level", "image")),
             ("paste", self.paste, ("exact", "torchvision")),
         ):
             if value not in known:
-                raise ValueError(
-                    f"{name}={value!r} is not known: choose one of {', '.join(known)}."
-                )
+                raise ValueError(f"{name}={value!r} is not known: choose one of "
+                                 f"{', '.join(known)}.")
 
     @classmethod
     def paper(cls, num_classes: int) -> "Config":
@@ -130,40 +126,21 @@ class Config:
     @classmethod
     def torchvision(cls, num_classes: int) -> "Config":
         """Where torchvision's maskrcnn_resnet50_fpn rounds or pads differently, as torchvision."""
-        return cls(
-            num_classes,
-            anchor_rounding=True,
-            anchor_strides="image",
-            aligned=False,
-            paste="torchvision",
-        )
+        return cls(num_classes, anchor_rounding=True, anchor_strides="image", aligned=False,
+                   roi_operator="torchvision", paste="torchvision")
 
     @classmethod
     def course(cls, num_classes: int) -> "Config":
         """A small one that learns the scenes from scratch on two CPU cores."""
         return cls(
             num_classes,
-            min_side=None,
-            mean=(0.5, 0.5, 0.5),
-            std=(0.25, 0.25, 0.25),
-            multiple_of=16,
-            backbone="course",
-            frozen_norm=False,
-            fpn_channels=64,
-            extra_level=False,
-            canonical_side=56,
-            canonical_level=0,
-            anchor_sizes=(16, 32, 64),
-            rpn_draw=128,
-            pre_nms_train=200,
-            pre_nms_test=100,
-            post_nms_train=100,
-            post_nms_test=50,
-            roi_draw=32,
-            box_hidden=256,
-            mask_channels=64,
-            mask_convs=2,
+            min_side=None, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), multiple_of=16,
+            backbone="course", frozen_norm=False, fpn_channels=64, extra_level=False,
+            canonical_side=56, canonical_level=0, anchor_sizes=(16, 32, 64),
+            rpn_draw=128, pre_nms_train=200, pre_nms_test=100, post_nms_train=100,
+            post_nms_test=50, roi_draw=64, box_hidden=224, mask_channels=64, mask_convs=4,
         )
+# fmt: on
 
 
 class MaskRCNN(nn.Module):
@@ -273,18 +250,19 @@ def propose_boxes(config: Config, seen: Seen, pre_nms: int, post_nms: int) -> li
 
 
 def roi_operator(config: Config, size: int) -> Callable[[Tensor, Tensor, float], Tensor]:
-    """The operator by name, with `size` bins a side: (features, rois, scale) -> (R, C, S, S)"""
-    if config.roi_operator == "pool":
-        return lambda features, rois, scale: roi_pool(features, rois, size, scale)
-    if config.roi_operator == "warp":
-        return lambda features, rois, scale: roi_warp(features, rois, size, scale)
-    return partial(_align, size=size, sampling_ratio=config.sampling_ratio, aligned=config.aligned)
+    """How boxes are read, `size` bins a side: (features, rois, spatial scale) -> (R, C, S, S)."""
+    how = {"sampling_ratio": config.sampling_ratio, "aligned": config.aligned}
 
+    def read(features: Tensor, rois: Tensor, scale: float) -> Tensor:
+        if config.roi_operator == "pool":
+            return roi_pool(features, rois, size, scale)
+        if config.roi_operator == "warp":
+            return roi_warp(features, rois, size, scale)
+        if config.roi_operator == "torchvision":  # adds up in another order: the last digits differ
+            return ops.roi_align(features, rois, size, scale, **how)
+        return roi_align(features, rois, size, scale, **how)
 
-def _align(
-    features: Tensor, rois: Tensor, scale: float, *, size: int, sampling_ratio: int, aligned: bool
-) -> Tensor:
-    return roi_align(features, rois, size, scale, sampling_ratio, aligned)
+    return read
 
 
 def read_boxes(model: MaskRCNN, levels: list[Tensor], boxes: list[Tensor], size: int) -> Tensor:
