@@ -138,7 +138,7 @@ class Config:
             backbone="course", frozen_norm=False, fpn_channels=64, extra_level=False,
             canonical_side=56, canonical_level=0, anchor_sizes=(16, 32, 64),
             rpn_draw=128, pre_nms_train=200, pre_nms_test=100, post_nms_train=100,
-            post_nms_test=50, roi_draw=64, box_hidden=224, mask_channels=64, mask_convs=4,
+            post_nms_test=50, roi_draw=32, box_hidden=256, mask_channels=64, mask_convs=2,
         )
 # fmt: on
 
