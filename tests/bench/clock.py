@@ -24,7 +24,8 @@ def compare(name: str, ours: Callable[[], object], theirs: Callable[[], object],
             seconds.append(time.perf_counter() - start)
     ratios = [a / b for a, b in zip(seconds_ours, seconds_theirs)]
     return {
-        "name": name, "ours_ms": 1e3 * median(seconds_ours), "theirs_ms": 1e3 * median(seconds_theirs),
+        "name": name,
+        "ours_ms": 1e3 * median(seconds_ours), "theirs_ms": 1e3 * median(seconds_theirs),
         "ratio": median(ratios), "low": percentile(ratios, 0.1), "high": percentile(ratios, 0.9),
         "repeats": repeats,
     }
@@ -32,8 +33,8 @@ def compare(name: str, ours: Callable[[], object], theirs: Callable[[], object],
 
 def show(line: dict) -> str:
     """One line of a table."""
-    return (f"{line['name']:<52} {line['ours_ms']:9.2f} {line['theirs_ms']:9.2f}   "
+    return (f"{line['name']:<60} {line['ours_ms']:9.2f} {line['theirs_ms']:9.2f}   "
             f"{line['ratio']:5.2f}  ({line['low']:.2f} - {line['high']:.2f})")
 
 
-HEADER = f"{'':<52} {'ours ms':>9} {'theirs ms':>9}   ratio  (10 % - 90 %)"
+HEADER = f"{'':<60} {'ours ms':>9} {'theirs ms':>9}   ratio  (10 % - 90 %)"

@@ -37,7 +37,7 @@ def make_peer(num_classes: int) -> MaskRCNN:
 
 
 class _BoxPredictor(nn.Module):
-    """torchvision's FastRCNNPredictor, which cannot be handed in ready-made with num_classes=None."""
+    """Like torchvision's FastRCNNPredictor, which insists on knowing the number of classes."""
 
     def __init__(self, in_channels: int, num_classes: int):
         super().__init__()

@@ -96,7 +96,7 @@ def axis_weights(z: Tensor, size: int, reach: float | None = None) -> AxisWeight
         seen, first, last = torch.ones_like(z, dtype=torch.bool), -1, size
     else:
         seen, first, last = (z >= -reach) & (z <= size - 1 + reach), 0, size - 1
-    # hold z between first and last; clamp's own gradient at the ends differs between torch versions
+    # hold z between first and last (clamp alone would give no gradient at the ends themselves)
     z = torch.where((z >= first) & (z < last), z, z.detach().clamp(first, last))
 
     low = z.detach().floor()
