@@ -50,7 +50,7 @@ def texts(cell: nbformat.NotebookNode) -> list[str]:
     for output in cell.outputs:
         found.append(output.get("text", ""))
         data = output.get("data", {})
-        found += [str(value) for kind, value in data.items() if not kind.startswith("image/p")]
+        found += [str(value) for kind, value in data.items() if not kind.startswith("image/")]
         found += output.get("traceback", [])
     return found
 

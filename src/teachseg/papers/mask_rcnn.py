@@ -35,7 +35,7 @@ from teachseg.layers.heads import BoxHead, MaskHead, pick_class
 from teachseg.layers.roi import roi_align, roi_pool, roi_warp, to_rois
 from teachseg.layers.rpn import RPNHead, propose
 from teachseg.learning.losses import class_loss, delta_loss, mask_loss, objectness_loss
-from teachseg.learning.targets import roi_targets, rpn_targets
+from teachseg.learning.targets import RoiTargets, roi_targets, rpn_targets
 from teachseg.structures import Detections, Proposals, Targets
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -95,7 +95,7 @@ class Config:
     box_hidden: int = 1024
     mask_channels: int = 256
     mask_convs: int = 4
-    class_agnostic_masks: bool = False  # one mask for all classes                  [section 4.1]
+    class_agnostic_masks: bool = False  # one mask for all classes               [its ablations]
 
     # losses and decoding
     box_beta: float = 1 / 9           # of smooth L1
@@ -233,16 +233,8 @@ def see(model: MaskRCNN, images: list[Tensor]) -> Seen:
 def propose_boxes(config: Config, seen: Seen, pre_nms: int, post_nms: int) -> list[Proposals]:
     """Proposals of each image. No gradient passes: Mask R-CNN takes its boxes as given."""
     return [
-        propose(
-            seen.anchors,
-            deltas,
-            logits,
-            seen.level_sizes,
-            size,
-            pre_nms,
-            post_nms,
-            config.rpn_nms_iou,
-        )
+        propose(seen.anchors, deltas, logits, seen.level_sizes, size, pre_nms, post_nms,
+                config.rpn_nms_iou)
         for deltas, logits, size in zip(
             seen.deltas.detach(), seen.objectness_logits.detach(), seen.sizes
         )
@@ -295,15 +287,8 @@ def rpn_losses(
     """The region proposal network's two losses, over the anchors drawn from all images."""
     logits, labels, deltas, wanted = [], [], [], []
     for i, boxes in enumerate(gt_boxes):
-        target = rpn_targets(
-            seen.anchors,
-            boxes,
-            config.rpn_positive_iou,
-            config.rpn_negative_iou,
-            config.rpn_draw,
-            config.rpn_object_share,
-            generator,
-        )
+        target = rpn_targets(seen.anchors, boxes, config.rpn_positive_iou, config.rpn_negative_iou,
+                             config.rpn_draw, config.rpn_object_share, generator)
         logits.append(seen.objectness_logits[i, target.drawn])
         deltas.append(seen.deltas[i, target.positive])
         labels.append(target.labels)
@@ -313,6 +298,26 @@ def rpn_losses(
         "rpn_objectness": objectness_loss(torch.cat(logits), labels),
         "rpn_box": delta_loss(torch.cat(deltas), torch.cat(wanted), len(labels), config.box_beta),
     }
+
+
+def draw_rois(
+    config: Config, seen: Seen, targets: list[Targets], generator: torch.Generator
+) -> list[RoiTargets]:
+    """Proposals of each image -> the rois that the heads are trained on, and their targets.
+
+    Args:
+        targets: boxes in pixels of the resized images, masks in those of the images as given.
+    """
+    proposals = propose_boxes(config, seen, config.pre_nms_train, config.post_nms_train)
+    drawn = []
+    for found, target, size, original in zip(proposals, targets, seen.sizes, seen.originals):
+        mask_frame = (original[1] / size[1], original[0] / size[0])
+        drawn.append(
+            roi_targets(found.boxes, target, config.roi_positive_iou, config.roi_draw,
+                        config.roi_object_share, config.delta_weights, 2 * config.mask_size,
+                        generator, mask_frame)
+        )  # fmt: skip
+    return drawn
 
 
 def training_losses(
@@ -341,21 +346,7 @@ def training_losses(
     losses = rpn_losses(config, seen, [target.boxes for target in resized], generator)
 
     # 2. Rois drawn from the proposals, and what the heads should say of them.
-    proposals = propose_boxes(config, seen, config.pre_nms_train, config.post_nms_train)
-    drawn = [
-        roi_targets(
-            p.boxes,
-            target,
-            config.roi_positive_iou,
-            config.roi_draw,
-            config.roi_object_share,
-            config.delta_weights,
-            2 * config.mask_size,
-            generator,
-            mask_frame=(original[1] / size[1], original[0] / size[0]),
-        )
-        for p, target, original, size in zip(proposals, resized, seen.originals, seen.sizes)
-    ]
+    drawn = draw_rois(config, seen, resized, generator)
     labels = torch.cat([d.labels for d in drawn])
     positive = labels > 0
 
