@@ -74,10 +74,10 @@ def short_lines() -> list[dict]:
 
 
 def prediction_line(ours, theirs, note: str) -> dict:
-    """Prediction of one scene, over 20 scenes."""
+    """Prediction of 20 scenes, one at a time."""
     images = [Scenes("val", 20)[i][0] for i in range(20)]
     ours.eval(), theirs.eval()
-    return compare(f"prediction, one scene ({note})",
+    return compare(f"prediction, 20 scenes one by one ({note})",
                    lambda: [mask_rcnn.predict(ours, [image]) for image in images],
                    lambda: [peer_predict(theirs, [image]) for image in images], repeats=7)
 
