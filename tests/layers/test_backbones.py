@@ -1,5 +1,7 @@
 """Backbones: shapes and strides, torchvision's own features, weights that fit and that do not."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -239,3 +241,23 @@ def test_normalize_by_hand():
     assert out.shape == (3, 2, 4)
     assert out[:, 0, 0].tolist() == [2.0, 1.5, 1.0]  # 0.5 / 0.25, 0.75 / 0.5, 1 / 1
     assert normalize.state_dict() == {}  # its numbers are in the config
+
+
+REAL = Path(__file__).parents[3] / "shared/weights/mobilenet_v2_imagenet_features.safetensors"
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the real ImageNet weights are not on this machine")
+def test_real_imagenet_weights_tell_edges_from_plains():
+    torch.manual_seed(0)
+    backbone = build_backbone("mobilenet_v2").eval()
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    load_backbone_weights(backbone, "mobilenet_v2", REAL)
+    after = backbone.state_dict()
+    assert all(not torch.equal(before[name], after[name]) for name in after)
+    plain = torch.zeros(1, 3, 96, 96)
+    edged = plain.clone()
+    edged[..., 40:] = 1.0
+    with torch.no_grad():
+        finest = (backbone(edged)[0] - backbone(plain)[0]).abs().mean(dim=(0, 1, 2))  # (24,)
+    # the left end of the finest map sees no edge and should not change; around the edge it does
+    assert float(finest[:4].max()) < 0.05 * float(finest.max())
