@@ -10,13 +10,14 @@ VENV := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n $(WORKERS) --dist loadscope
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-fast test-notebooks notebooks data bench python base ready
+.PHONY: help lab test test-fast test-notebooks mutants notebooks data bench python base ready
 
 help:
 	@echo "make lab             open the course in JupyterLab (the first time: sets up .venv)"
 	@echo "make test            every check: style, notebooks, unit tests"
 	@echo "make test-fast       style and unit tests, without the notebooks and the slow tests"
 	@echo "make test-notebooks  only the notebooks: run them again and compare every number"
+	@echo "make mutants         plant faults in the library; the unit tests must find each (minutes)"
 	@echo "make notebooks       make the notebooks' stored outputs again"
 	@echo "make data            bring the table of files in data/README.md up to date"
 	@echo "make bench           compare speed and accuracy with torchvision (prints ratios; many minutes)"
@@ -36,6 +37,9 @@ test-fast: ready
 
 test-notebooks: ready
 	$(VENV)/python scripts/check_notebooks.py
+
+mutants: ready
+	$(VENV)/python tests/mutants/gate.py
 
 notebooks: ready
 	$(VENV)/python scripts/make_notebooks.py

@@ -49,7 +49,7 @@ def find(paths: list[str]) -> list[Path]:
 
 def fix_environment(folder: str) -> None:
     """Let the kernels started from here depend on `FIXED` alone, not on the user's own settings."""
-    os.environ.update(FIXED, IPYTHONDIR=folder)
+    os.environ.update(FIXED, IPYTHONDIR=folder, TEACHSEG_HOME=folder)
 
 
 def clean(notebook: nbformat.NotebookNode) -> None:

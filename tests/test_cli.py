@@ -112,7 +112,7 @@ def test_help_needs_no_torch():
 
 def test_every_command_is_there_and_says_what_it_does():
     assert [command.callback.__name__ for command in cli.app.registered_commands] == [
-        "doctor", "demo", "train", "evaluate", "predict", "lab"]
+        "doctor", "demo", "train", "evaluate", "predict", "lab", "workbook", "exercises"]
     assert all(command.callback.__doc__ for command in cli.app.registered_commands)
     assert good("--version").strip() == f"teachseg {cli.__version__}"
 
@@ -154,6 +154,10 @@ def test_the_choices_are_those_of_the_library():
     (["predict", "a.png", "--checkpoint", "nothing"], "There is no checkpoint nothing"),
     (["lab", "nothing.ipynb"], "There is no notebook nothing.ipynb"),
     (["lab", "--port", "70000"], "--port"),
+    (["workbook", "99"], "There is no notebook 99"),
+    (["workbook", "../00"], "There is no notebook"),
+    (["workbook"], "NUMBER"),
+    (["exercises", "--lesson", "99"], "Lesson 99 has no exercises. Those that have: 10"),
     (["fly"], "fly"),
 ])
 def test_bad_words_are_told_and_nothing_is_written(words, match, tmp_path):
@@ -686,3 +690,53 @@ def test_lab_really_starts_and_asks_for_its_token(tmp_path):
             process.send_signal(signal.SIGTERM)
             _, err = process.communicate(timeout=60)
     assert "lab/tree/own.ipynb?token=" in err and "Traceback" not in err
+
+
+# ---- workbook -----------------------------------------------------------------------------------
+
+
+def test_a_workbook_is_a_copy_and_overwrites_nothing(tmp_path):
+    source = cli.ROOT / cli.FIRST_NOTEBOOK
+    said = good("workbook", "00")
+    first = tmp_path / "workbook" / source.name
+    assert first.read_bytes() == source.read_bytes()
+    assert f"workbook/{source.name}" in said and "teachseg lab" in said
+    first.write_text("my notes")
+    good("workbook", "0")  # the number without its zero
+    good("workbook", "00")
+    assert first.read_text() == "my notes"
+    names = {file.name for file in (tmp_path / "workbook").iterdir()}
+    assert names == {source.name, f"{source.stem}-2.ipynb", f"{source.stem}-3.ipynb"}
+
+
+def test_a_workbook_goes_where_it_is_wanted(tmp_path):
+    good("workbook", "00", "--out", tmp_path / "a" / "my own")
+    assert (tmp_path / "a" / "my own" / cli.FIRST_NOTEBOOK.name).is_file()
+    (tmp_path / "file").write_text("x")
+    assert "is a file, not a folder" in refused("workbook", "00", "--out", tmp_path / "file")
+
+
+def test_a_notebook_that_is_not_there_is_told_with_those_that_are(tmp_path):
+    for name in ("03_some.ipynb", "10_other.ipynb", "notes.ipynb"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(ValueError, match="no notebook 04 .* Those that stand today: 03, 10"):
+        cli.copy_to_work_in("04", tmp_path / "out", tmp_path)
+    with pytest.raises(ValueError, match="come with its repository: clone it"):
+        cli.copy_to_work_in("04", tmp_path / "out", tmp_path / "nowhere")
+    assert not (tmp_path / "out").exists()
+
+
+# ---- exercises ----------------------------------------------------------------------------------
+
+
+def test_the_exercises_are_listed_with_how_they_stand(tmp_path, monkeypatch):
+    from teachseg import exercises
+
+    monkeypatch.setenv("TEACHSEG_HOME", str(tmp_path / "home"))
+    exercises.check("roi.round", round)
+    exercises.check("roi.misalignment", lambda x, stride: int(x / stride + 0.5) * stride - x)
+    said = good("exercises", "--lesson", "10")
+    assert re.search(r"10 +roi\.round +1 try ", said)
+    assert re.search(r"10 +roi\.align +not tried ", said)
+    assert "0 of 7 solved" in said
+    assert str(tmp_path / "home") in said.replace("\n", "")

@@ -32,7 +32,7 @@ NO_LESSON = {"__init__.py", "cli.py", "storage.py", "checkpoints.py", "train.py"
 
 PICTURES_AND_WEIGHTS = {".png", ".jpg", ".jpeg", ".safetensors"}
 LEFT_BEHIND = {"__pycache__", "build", "dist", "runs", "artefacts"}
-LEFT_BEHIND |= {"teachseg-demo", "teachseg-found"}
+LEFT_BEHIND |= {"teachseg-demo", "teachseg-found", "workbook"}
 
 
 def read(name: str) -> str:

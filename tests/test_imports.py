@@ -88,6 +88,7 @@ def modules() -> list[tuple[str, Path]]:
 def test_there_is_something_to_hold_the_floors_against():
     parts = {part_of(name) for name, _ in modules()}
     assert {"structures", "checks", "geometry", "datasets", "layers", "papers"} <= parts
+    assert "exercises" in parts
 
 
 @pytest.mark.parametrize("module, path", modules(), ids=[name for name, _ in modules()])
@@ -125,6 +126,9 @@ def test_every_step_sideways_is_still_taken():
         ("teachseg.plot", "import matplotlib.pyplot as plt", 0),
         ("teachseg.plot", "from ipywidgets import HTML", 1),
         ("teachseg.explore.boxes", "from ipywidgets import HTML", 0),
+        ("teachseg.layers.roi", "from teachseg.exercises.judging import judge", 1),
+        ("teachseg.exercises.roi", "from teachseg.explore import svg", 1),
+        ("teachseg.exercises.roi", "from teachseg.layers import roi", 0),
         ("teachseg.papers.mask_rcnn", "from teachseg.utils import helper", 1),
     ],
 )
@@ -139,5 +143,5 @@ def test_no_module_is_a_drawer_for_everything():
 
 def test_importing_teachseg_alone_does_not_import_torch():
     """`teachseg --help` answers at once: torch takes seconds to import."""
-    code = "import sys, teachseg; sys.exit('torch' in sys.modules)"
+    code = "import sys, teachseg, teachseg.exercises; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

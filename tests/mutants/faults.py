@@ -1,0 +1,82 @@
+"""Faults of one line each, to be planted in the library one at a time; unit tests must see them.
+
+A fault is (file under src/teachseg, old, new, why). `old` stands exactly once in that file and
+within one line; where it no longer does, the gate fails, and the fault has to be written anew.
+"""
+
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    """One wrong line."""
+
+    file: str
+    old: str
+    new: str
+    why: str  # what a hurried hand did
+
+    @property
+    def tests(self) -> str:
+        """The test file of the module: layers/roi.py -> layers/test_roi.py."""
+        folder, name = self.file.rsplit("/", 1)
+        return f"{folder}/test_{name}"
+
+
+ROI, BOXES, NMS = "layers/roi.py", "geometry/boxes.py", "geometry/nms.py"
+
+FAULTS = [
+    Fault(ROI, "boxes = boxes - 0.5", "boxes = boxes - 0.0", "the half pixel dropped"),
+    Fault(ROI, "boxes = boxes - 0.5", "boxes = boxes + 0.5", "the half pixel added"),
+    Fault(ROI, "return whole + (2 * (x - whole)).trunc()", "return x.round()",
+          "halves to the even number"),
+    Fault(ROI, "return whole + (2 * (x - whole)).trunc()", "return x.floor()", "floor for round"),
+    Fault(ROI, "bin_size = (high - low + 1).clamp(min=1)", "bin_size = (high - low).clamp(min=1)",
+          "the last cell left out of a pooled box"),
+    Fault(ROI, "end = (((i + 1) * bin_size).ceil()", "end = (((i + 1) * bin_size).floor()",
+          "bins that do not share cells"),
+    Fault(ROI, "torch.stack([1 - share, share], dim=-1)", "torch.stack([share, 1 - share], dim=-1)",
+          "the two cells' shares swapped"),
+    Fault(ROI, "middle = torch.minimum(sample, last) + 0.5", "middle = torch.minimum(sample, last)",
+          "samples at the beginning of their part of a bin"),
+    Fault(ROI, "bin_size = extent[:, axis, None, None] / bins_here",
+          "bin_size = extent[:, axis, None, None] / max(1, bins_here - 1)",
+          "divided by bins - 1"),
+    Fault(ROI, "cells, weights = axis_weights(z, cells_here, reach=1.0)",
+          "cells, weights = axis_weights(z, cells_here, reach=0.5)",
+          "samples given up half a cell too early"),
+    Fault(ROI, "axis_weights(z[:, :, None], size, reach=0.5 if rounding else None)",
+          "axis_weights(z[:, :, None], size, reach=1.0 if rounding else None)",
+          "the released warp's edge widened"),
+    Fault(ROI, "for axis, count, size in ((1, bins[0], features.shape[2]), (0,",
+          "for axis, count, size in ((0, bins[0], features.shape[2]), (1,",
+          "x and y swapped in the warp"),
+    Fault(ROI, "boxes = boxes - boxes.detach() + round_half_away(boxes.detach())",
+          "boxes = round_half_away(boxes)", "no gradient through the rounding"),
+    Fault(BOXES, "(size / size_a).log()], dim=1)", "size / size_a], dim=1)", "the log forgotten"),
+    Fault(BOXES, "center = center_a + deltas[..., :2] * size_a",
+          "center = center_a + deltas[..., :2].flip(-1) * size_a", "dx and dy swapped"),
+    Fault(BOXES, "(center - center_a) / size_a,", "(center_a - center) / size_a,",
+          "a shift's sign turned round"),
+    Fault(BOXES, "return deltas * deltas.new_tensor(weights)",
+          "return deltas / deltas.new_tensor(weights)", "divided by the weights"),
+    Fault(BOXES, "union = area_a[:, None] + area_b - common", "union = area_a[:, None] + area_b",
+          "what both have in common counted twice"),
+    Fault(BOXES, "return (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1)",
+          "return (boxes[:, 2:] - boxes[:, :2] + 1).clamp(min=0).prod(dim=1)",
+          "+ 1 in a width"),
+    Fault(BOXES, "corner_2 = torch.minimum(a[:, None, 2:], b[:, 2:])",
+          "corner_2 = torch.maximum(a[:, None, 2:], b[:, 2:])",
+          "the box around both for the part in common"),
+    Fault(BOXES, "boxes[..., 0::2].clamp(0, width), boxes[..., 1::2].clamp(0, height)",
+          "boxes[..., 0::2].clamp(0, height), boxes[..., 1::2].clamp(0, width)",
+          "height and width swapped"),
+    Fault(BOXES, "return boxes + boxes.new_tensor([0, 0, 1, 1])", "return boxes",
+          "the inclusive door left open"),
+    Fault(NMS, "boxes[rest])[0] <= iou_threshold]", "boxes[rest])[0] < iou_threshold]",
+          "< for <= at the threshold"),
+    Fault(NMS, "order = scores.argsort(descending=True, stable=True)",
+          "order = scores.argsort(descending=False, stable=True)", "worst first"),
+    Fault(NMS, "kept[members[nms(boxes[members], scores[members], iou_threshold)]] = True",
+          "kept[nms(boxes[members], scores[members], iou_threshold)] = True",
+          "indices within a group taken for indices of all"),
+]
