@@ -274,19 +274,11 @@ def test_killed_twice_at_any_rename_one_whole_pair_is_left(tmp_path, first, seco
 
 
 @pytest.mark.parametrize("call", range(1, 7))
-def test_a_disk_that_fills_up_anywhere_in_a_save(tmp_path, monkeypatch, call):
+def test_a_disk_that_fills_up_anywhere_in_a_save(tmp_path, monkeypatch, fill_disk, call):
     """Each flush of a save fails in turn, those that tidy up included."""
-    path, count, flush = tmp_path / "net", 0, os.fsync
+    path = tmp_path / "net"
     save_pair(path, *pair(1))
-
-    def full(handle):
-        nonlocal count
-        count += 1
-        if count >= call:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        flush(handle)
-
-    monkeypatch.setattr(os, "fsync", full)
+    fill_disk(call)
     try:
         save_pair(path, *pair(2))
     except ValueError as error:

@@ -5,7 +5,6 @@ tests below kill.
 """
 
 import csv
-import errno
 import os
 import random
 import signal
@@ -580,20 +579,13 @@ def test_what_fit_cannot_use_is_told_at_the_call(tmp_path):
 
 
 @pytest.mark.parametrize("call", [1, 2, 3, 5, 8, 9, 10])
-def test_a_disk_that_fills_up_in_a_save_leaves_a_run_to_resume(tmp_path, monkeypatch, call):
+def test_a_disk_that_fills_up_in_a_save_leaves_a_run_to_resume(
+    tmp_path, monkeypatch, fill_disk, call
+):
     straight, _ = train()
     train(tmp_path, steps=5)
     records = fit(make_model(), losses_of, Dots(), CONFIG, tmp_path, resume=True)
-    flush, count = os.fsync, 0
-
-    def full(handle):
-        nonlocal count
-        count += 1
-        if count >= call:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        flush(handle)
-
-    monkeypatch.setattr(os, "fsync", full)
+    fill_disk(call)
     with pytest.raises(ValueError, match="was not written: the disk is full. Free some space"):
         list(records)
     monkeypatch.undo()

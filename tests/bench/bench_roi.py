@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import torch
 import torchvision.ops as ops
+from clock import HEADER, show, summarise
 from torch import Tensor
 
 from teachseg.layers import roi
@@ -34,7 +35,7 @@ SIZES = [
 
 
 def lines(threads: int = 2) -> list[dict]:
-    """One dict a measurement: what, size, bins, ours_ms, theirs_ms, ratio, ratio_p10, ratio_p90."""
+    """One line a measurement, as `clock.summarise` makes them."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -63,7 +64,7 @@ def measure(size: tuple[int, ...], bins: int) -> list[dict]:
     kinds = [
         ("roi_align forward", ours_align, theirs_align, False, False),
         ("roi_align forward + backward", ours_align, theirs_align, True, False),
-        ("  the same, ours to boxes too", ours_align, theirs_align, True, True),
+        ("roi_align forward + backward, ours to boxes too", ours_align, theirs_align, True, True),
         ("roi_pool forward", ours_pool, theirs_pool, False, False),
         ("roi_pool forward + backward", ours_pool, theirs_pool, True, False),
     ]
@@ -76,7 +77,8 @@ def measure(size: tuple[int, ...], bins: int) -> list[dict]:
             times.append((seconds(ours, features, rois, backward, to_boxes),
                           seconds(theirs, features, rois, backward, False)))
         times = times[1:]  # the first turn warms up
-        result.append({"what": what, "size": size, "bins": bins} | summary(times))
+        shape, rois_read = ", ".join(str(n) for n in size[:4]), size[4]
+        result.append(summarise(f"{what} ({shape}), {rois_read} rois to {bins}", times))
     return result
 
 
@@ -112,30 +114,7 @@ def seconds(
     return forward + clock() - start
 
 
-def summary(times: list[tuple[float, float]]) -> dict:
-    """(ours, theirs) in seconds, one pair a turn -> medians in ms and the ratio's spread."""
-    ours, theirs = torch.tensor(times, dtype=torch.float64).T
-    low, middle, high = (ours / theirs).quantile(torch.tensor([0.1, 0.5, 0.9]).double()).tolist()
-    return {
-        "ours_ms": 1000 * ours.median().item(),
-        "theirs_ms": 1000 * theirs.median().item(),
-        "ratio": middle,
-        "ratio_p10": low,
-        "ratio_p90": high,
-    }
-
-
-def table(measured: list[dict]) -> str:
-    """The lines as text."""
-    head = f"{'N, C, H, W, R, stride':28}{'S':>3}  {'what':30}{'ours ms':>9}{'theirs':>9}"
-    rows = [head + f"{'ratio':>7}  p10-p90"]
-    for m in measured:
-        rows.append(
-            f"{', '.join(map(str, m['size'])):28}{m['bins']:>3}  {m['what']:30}{m['ours_ms']:>9.1f}"
-            f"{m['theirs_ms']:>9.1f}{m['ratio']:>7.2f}  {m['ratio_p10']:.2f}-{m['ratio_p90']:.2f}"
-        )
-    return "\n".join(rows)
-
-
 if __name__ == "__main__":
-    print(table(lines(int(sys.argv[1]) if len(sys.argv) > 1 else 2)))
+    print(HEADER)
+    for line in lines(int(sys.argv[1]) if len(sys.argv) > 1 else 2):
+        print(show(line))

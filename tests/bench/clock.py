@@ -22,19 +22,23 @@ def compare(name: str, ours: Callable[[], object], theirs: Callable[[], object],
             start = time.perf_counter()
             work()
             seconds.append(time.perf_counter() - start)
-    ratios = [a / b for a, b in zip(seconds_ours, seconds_theirs)]
+    return summarise(name, list(zip(seconds_ours, seconds_theirs)))
+
+
+def summarise(name: str, seconds: list[tuple[float, float]]) -> dict:
+    """(ours, theirs), a pair for each turn -> a line: medians, and the spread of their ratio."""
+    ratios = [ours / theirs for ours, theirs in seconds]
+    ours_ms, theirs_ms = (1e3 * median(of_one) for of_one in zip(*seconds))
     return {
-        "name": name,
-        "ours_ms": 1e3 * median(seconds_ours), "theirs_ms": 1e3 * median(seconds_theirs),
-        "ratio": median(ratios), "low": percentile(ratios, 0.1), "high": percentile(ratios, 0.9),
-        "repeats": repeats,
+        "name": name, "ours_ms": ours_ms, "theirs_ms": theirs_ms, "ratio": median(ratios),
+        "low": percentile(ratios, 0.1), "high": percentile(ratios, 0.9), "repeats": len(seconds),
     }
 
 
 def show(line: dict) -> str:
     """One line of a table."""
-    return (f"{line['name']:<60} {line['ours_ms']:9.2f} {line['theirs_ms']:9.2f}   "
+    return (f"{line['name']:<82} {line['ours_ms']:9.2f} {line['theirs_ms']:9.2f}   "
             f"{line['ratio']:5.2f}  ({line['low']:.2f} - {line['high']:.2f})")
 
 
-HEADER = f"{'':<60} {'ours ms':>9} {'theirs ms':>9}   ratio  (10 % - 90 %)"
+HEADER = f"{'':<82} {'ours ms':>9} {'theirs ms':>9}   ratio  (10 % - 90 %)"

@@ -65,11 +65,7 @@ def short_lines() -> list[dict]:
     ours, theirs = make_ours(), make_theirs()
     lines = [compare("training step, 8 scenes of 128 x 128",
                      stepper(ours, mask_rcnn.training_losses), stepper(theirs, peer_losses))]
-    for line in bench_roi.lines():
-        size = ", ".join(str(n) for n in line["size"][:4])
-        name = f"{line['what']} ({size}), {line['size'][4]} rois to {line['bins']}"
-        lines.append({"name": name, "low": line["ratio_p10"], "high": line["ratio_p90"],
-                      "turns": bench_roi.TURNS, **line})
+    lines += bench_roi.lines()
     return lines
 
 
