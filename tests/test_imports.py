@@ -30,7 +30,7 @@ SIDEWAYS = {  # the few steps along one floor, and why
 }
 
 LIBRARIES = {  # the lowest floor that may use each
-    "matplotlib": 5, "ipywidgets": 6, "anywidget": 6, "traitlets": 6, "resvg_py": 6,
+    "matplotlib": 5, "IPython": 5, "ipywidgets": 6, "anywidget": 6, "traitlets": 6, "resvg_py": 6,
 }  # fmt: skip
 
 

@@ -17,7 +17,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-COURSE = ["00_start_here", "22_mask_rcnn_train_and_test"]  # the notebooks that exist today
+COURSE = [  # the notebooks that exist today
+    "00_start_here", "10_roi_pool_warp_align", "22_mask_rcnn_train_and_test",
+]
 
 TAGS = {"nbval-ignore-output", "raises-exception", "hide-input"}
 IGNORED = re.compile(r"^\s*#\s*(NBVAL_IGNORE_OUTPUT|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*$", re.M)

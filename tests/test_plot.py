@@ -1,11 +1,15 @@
 """Drawing: that numbers become the right places, and that nothing to draw is an ordinary case."""
 
+import io
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from PIL import Image as Picture
 
 from teachseg.plot import (
     COLOURS,
@@ -17,6 +21,7 @@ from teachseg.plot import (
     draw_masks,
     draw_objects,
     overlay,
+    show,
 )
 from teachseg.structures import Detections, Targets
 
@@ -101,6 +106,45 @@ def test_a_curve_bears_its_name_at_its_end(ax):
     draw_curve(ax, [0, 1, 2], [3.0, 2.0, 1.0], "loss")
     draw_curve(ax, [], [], "nothing yet")
     assert [(text.get_text(), text.xy) for text in ax.texts] == [("loss", (2, 1.0))]
+
+
+# ---- show ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    """What a notebook would be given, in the place of a notebook."""
+    given = []
+    monkeypatch.setattr("IPython.display.display", given.append)
+    return given
+
+
+def test_a_figure_is_shown_once_with_its_caption_in_two_places(displayed, capsys):
+    """Axes over all of 4 x 3 inches, and 0.1 inch around: 4.2 * 72 = 302.4, 3.2 * 72 = 230.4."""
+    plt.switch_backend("agg")
+    figure = plt.figure(figsize=(4, 3))
+    figure.add_axes((0, 0, 1, 1)).set(xticks=[], yticks=[])
+    show(figure, 'One "empty" frame.')
+    (image,) = displayed
+    picture = Picture.open(io.BytesIO(image.data))
+    assert picture.format == "JPEG" and picture.size == (302, 230)
+    assert picture.quantization[0][0] == 7  # the standard's 16, at quality 78: 16 * 0.44 = 7.04
+    assert image._repr_mimebundle_()[1]["image/jpeg"]["alt"] == 'One "empty" frame.'
+    assert capsys.readouterr().out == 'One "empty" frame.\n'
+    assert not plt.fignum_exists(figure.number)  # else the cell would show it a second time
+
+
+def test_a_figure_that_pyplot_does_not_know_can_be_shown(displayed, capsys):
+    figure = Figure(figsize=(1, 1))
+    draw_image(figure.subplots(), torch.zeros(3, 8, 10))
+    show(figure, "Black.")
+    assert len(displayed) == 1 and capsys.readouterr().out == "Black.\n"
+
+
+def test_a_figure_without_words_is_not_shown(displayed, capsys):
+    with pytest.raises(ValueError, match="needs a caption: say in words what it shows"):
+        show(Figure(), " ")
+    assert displayed == [] and capsys.readouterr().out == ""
 
 
 # ---- overlay ------------------------------------------------------------------------------------

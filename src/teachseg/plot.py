@@ -5,17 +5,19 @@ Letters
     H, W  height and width, in pixels or cells
 
 Boxes are (x1, y1, x2, y2) in pixel edges; images are shown so that pixel i covers [i, i + 1), and a
-box drawn at its numbers lies where they say.
+box drawn at its numbers lies where they say. `show` puts a finished figure into a notebook.
 
 Lesson: 00
 """
 
+import io
 from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 from torchvision.transforms.v2.functional import resize
@@ -26,6 +28,7 @@ from teachseg.structures import Detections, Targets
 # Okabe and Ito's eight colours, which stay apart for most colour-blind readers; black comes last.
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#000000")
 MAP = "cividis"  # for values on a scale: even in brightness, and readable without colour
+SHOWN_DPI, SHOWN_QUALITY = 72, 78  # of a figure in a notebook: letters stay sharp, files small
 
 
 def colour(label: int) -> str:
@@ -107,6 +110,28 @@ def draw_curve(ax: Axes, x: Sequence[float], y: Sequence[float], label: str = ""
                     color=line.get_color(), fontsize=8, va="center")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
+
+
+def show(figure: Figure, caption: str) -> None:
+    """Display a figure in a notebook; the caption is its alt text, and is printed below it.
+
+    A JPEG of 72 pixels an inch, so that a notebook with ten figures is still a small file. The
+    figure is closed: a cell shows it once, and many cells do not fill the memory.
+
+    Raises:
+        ValueError: the caption is empty.
+    """
+    import matplotlib.pyplot as plt  # both only where there is a notebook
+    from IPython.display import Image, display
+
+    if not caption.strip():
+        raise ValueError("A figure needs a caption: say in words what it shows, with its numbers.")
+    file = io.BytesIO()
+    figure.savefig(file, format="jpeg", dpi=SHOWN_DPI, bbox_inches="tight",
+                   pil_kwargs={"quality": SHOWN_QUALITY})
+    plt.close(figure)
+    display(Image(file.getvalue(), format="jpeg", alt=caption))
+    print(caption)
 
 
 def _brightness(shade: str) -> float:

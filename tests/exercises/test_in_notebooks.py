@@ -17,6 +17,8 @@ from teachseg.exercises.registry import all_exercises
 ROOT = Path(__file__).resolve().parents[2]
 CHECK = re.compile(r"""\bcheck\(\s*["']([\w.]+)["'],\s*(\w+)\s*\)""")
 
+BEFORE = re.compile(r"^(?!\s*#).*" + CHECK.pattern, re.M)  # with the line's beginning
+
 # Defines the learner's function from the solution's text, and touches no other name but one.
 SOLVED = """_solved = {{}}
 exec(__import__("teachseg.exercises.registry", fromlist="x").find({name!r}).source, _solved)
@@ -31,15 +33,18 @@ def checks(source: str) -> list[tuple[str, str]]:
 
 
 def with_solutions(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The notebook with every function that is checked replaced by its exercise's solution."""
+    """The notebook where, before every check, the function becomes its exercise's solution."""
     for cell in notebook.cells:
-        if cell.cell_type == "code":
-            filled = "".join(
-                SOLVED.format(name=name, function=function,
-                              reference=all_exercises()[name].reference.__name__)
-                for name, function in checks(cell.source))
-            cell.source = filled + cell.source
+        if cell.cell_type == "code" and checks(cell.source):
+            cell.source = BEFORE.sub(_solved, cell.source)
     return notebook
+
+
+def _solved(found: re.Match) -> str:
+    """The solution, then the line that checks it."""
+    name, function = CHECK.search(found[0]).groups()
+    reference = all_exercises()[name].reference.__name__
+    return SOLVED.format(name=name, function=function, reference=reference) + found[0]
 
 
 def printed(cell: nbformat.NotebookNode) -> str:
@@ -114,7 +119,7 @@ def test_solutions_are_put_in_and_run(tmp_path):
                      f'exercises.check("{name}", {mine})')
     plain = cells(*pages)
     execute(plain, tmp_path)
-    solved = cells(*(page.rsplit("\n", 1)[-1] for page in pages))  # the checks alone
+    solved = cells(*pages)
     execute(with_solutions(solved), tmp_path)
     for name, before, after in zip(all_exercises(), plain.cells[1:], solved.cells[1:]):
         assert printed(before).startswith(f"[TODO] {name}: write ")

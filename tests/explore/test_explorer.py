@@ -112,11 +112,12 @@ def test_a_still_is_a_png_with_its_caption_and_moves_nothing(drawn):
     data, about = still._repr_mimebundle_()
     assert data["text/plain"] == "A bar <8> long."
     picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
-    # 200 x 20, and below it one line of 16 with three quarters of one to spare; twice as dense
-    assert picture.size == (400, 2 * (20 + 28))
+    # 200 x 20, and below it one line of 16 with three quarters of one to spare: 200 x 48;
+    # 1.6 times as dense: 320 x 76.8
+    assert picture.size == (320, 77)
     assert about["image/png"] == {"width": 200, "alt": "A bar <8> long."}
     assert still.png == explorer.still(size=8).png != explorer.still(size=9).png
-    ink = picture.convert("L").crop((0, 44, 400, 96))
+    ink = picture.convert("L").crop((0, 35, 320, 76))
     assert min(ink.getdata()) < 100  # the caption is written there
 
 

@@ -160,3 +160,19 @@ def test_only_presentation_attributes():
         svg.feature_grid(torch.eye(2), 0, 0, 9), svg.underlay("data:,", (0, 0, 1, 1)), label="x",
     )
     assert not re.search(r"<(style|script|defs)|\b(id|style|class|on\w+)=", drawing)
+
+
+def test_a_mask_by_hand():
+    """Pixels (0,1), (1,1), (1,2) of 2 x 3, each 10 wide, from (5, 5): two runs, a rim of 8 sides.
+
+    The runs: row 0 from 1 to 2, row 1 from 1 to 3. The rim across: above row 0 one side, between
+    the rows the one of (1, 2), below row 1 two in one line; down: left both rows in one line,
+    right of (0, 1), right of (1, 2).
+    """
+    inside = torch.tensor([[0, 1, 0], [0, 1, 1]]).bool()
+    areas, rim = re.findall(r' d="([^"]*)"', "<" + svg.mask(inside, 5, 5, 10))
+    assert areas == "M15 5h10v10h-10zM15 15h20v10h-20z"
+    assert rim == "M15 5h10M25 15h10M15 25h20M15 5v20M25 5v10M35 15v10"
+    assert svg.mask(torch.zeros(2, 3, dtype=torch.bool), 0, 0, 1) == ""
+    with pytest.raises(ValueError, match="inside"):
+        svg.mask(torch.zeros(2, 3, 1), 0, 0, 1)

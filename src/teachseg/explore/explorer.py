@@ -25,7 +25,8 @@ from traitlets import TraitError
 
 from teachseg.explore import svg
 
-STILL_ZOOM = 2      # pixels of a still for each unit of its picture: sharp on a dense screen
+STILL_ZOOM = 1.6    # pixels of a still for each unit of its picture: readable, and small in a file
+STILL_COLOURS = 128
 CAPTION_SIZE = 12   # of the letters under a still
 CAPTION_LEADING = 16
 LETTER = 0.6        # width of a letter, in sizes: a little more than the mean of the font
@@ -49,7 +50,7 @@ class Still:
     def png(self) -> bytes:
         """Always the same picture: the font is the one that matplotlib brings.
 
-        256 colours, chosen for it, halve what a notebook has to carry.
+        Some colours, chosen for it, halve what a notebook has to carry.
         """
         font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
         full = bytes(resvg_py.svg_to_bytes(
@@ -58,7 +59,7 @@ class Still:
             image_rendering="optimize_speed",  # pixels stay squares
         ))
         picture, file = Image.open(io.BytesIO(full)).convert("RGB"), io.BytesIO()
-        fewer = picture.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        fewer = picture.quantize(STILL_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         fewer.save(file, "PNG", optimize=True)
         return file.getvalue()
 

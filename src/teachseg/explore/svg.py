@@ -22,6 +22,7 @@ from html import escape
 
 import matplotlib
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -195,6 +196,41 @@ def underlay(uri: str, edges: Box) -> str:
     return (f'<image href="{safe(uri)}" x="{number(x1)}" y="{number(y1)}" '
             f'width="{number(x2 - x1)}" height="{number(y2 - y1)}" '
             'preserveAspectRatio="none" image-rendering="pixelated"/>')
+
+
+def _runs(rows: Tensor) -> list[tuple[int, int, int]]:
+    """(R, W) bool -> (row, first, end) of every run of true values."""
+    edges = F.pad(rows.int(), (1, 1)).diff(dim=1)  # (R, W + 1): 1 where a run begins, -1 past it
+    begins, ends = (edges == 1).nonzero(), (edges == -1).nonzero()
+    return [(row, first, end) for (row, first), (_, end) in zip(begins.tolist(), ends.tolist())]
+
+
+def mask(
+    inside: Tensor, x: float, y: float, pixel: float, colour: str = BLUE, opacity: float = 0.45,
+    width: float = 1.5, dashed: bool = False,
+) -> str:
+    """(H, W) bool: its pixels filled half through, its rim drawn along the pixels' edges.
+
+    Args:
+        x, y: top left corner of the image. pixel: side of one of its pixels.
+    """
+    check_shape(inside, "H W", "inside")
+    inside = inside.detach().cpu().bool()
+    if not inside.any():
+        return ""
+    areas = "".join(
+        f"M{number(x + first * pixel)} {number(y + row * pixel)}h{number((end - first) * pixel)}"
+        f"v{number(pixel)}h{number((first - end) * pixel)}z" for row, first, end in _runs(inside))
+    wide = F.pad(inside, (1, 1, 1, 1))
+    across = _runs((wide[1:] ^ wide[:-1])[:, 1:-1])       # above and below
+    down = _runs((wide[:, 1:] ^ wide[:, :-1])[1:-1].T)    # left and right
+    rim = "".join(f"M{number(x + first * pixel)} {number(y + row * pixel)}"
+                  f"h{number((end - first) * pixel)}" for row, first, end in across)
+    rim += "".join(f"M{number(x + column * pixel)} {number(y + first * pixel)}"
+                   f"v{number((end - first) * pixel)}" for column, first, end in down)
+    return (f'<path d="{areas}" fill="{safe(colour)}" fill-opacity="{number(opacity)}" '
+            f'shape-rendering="crispEdges"/>'
+            f'<path d="{rim}" fill="none" {_pen(colour, width, dashed)}/>')
 
 
 def grid_lines(edges: Box, step: float, colour: str = PALE, width: float = 0.75) -> str:

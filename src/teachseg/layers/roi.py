@@ -316,7 +316,8 @@ def roi_warp(
             away from zero), an inverted box is 0 wide, and half a cell beyond the outermost ones
             the value is theirs, then 0. The gradient ignores the rounding, as theirs does: to x_1
             it is scale (1 - u'/W') dF/dx, to x_2 scale u'/W' dF/dx. (Theirs is 0 to all four
-            corners where either axis is in its last cell; ours only along that axis.)
+            corners where either axis is in its last cell, ours only along that axis; and theirs
+            takes the box for a cell wider on the way back than on the way there.)
 
     Returns:
         (R, C, S_y, S_x), with gradients to features and to rois[:, 1:]. An inverted box is read
