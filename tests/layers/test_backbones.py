@@ -261,3 +261,18 @@ def test_real_imagenet_weights_tell_edges_from_plains():
         finest = (backbone(edged)[0] - backbone(plain)[0]).abs().mean(dim=(0, 1, 2))  # (24,)
     # the left end of the finest map sees no edge and should not change; around the edge it does
     assert float(finest[:4].max()) < 0.05 * float(finest.max())
+
+
+def test_the_backbone_of_a_whole_model_can_be_taken_over(tmp_path):
+    """A file of a model with a head: only what is named backbone. counts, in any precision."""
+    torch.manual_seed(0)
+    trained, fresh = build_backbone("course"), build_backbone("course")
+    tensors = {f"backbone.{key}": value.half() for key, value in trained.state_dict().items()}
+    save_file(tensors | {"box_head.fc6.weight": torch.zeros(2, 2)}, tmp_path / "model.safetensors")
+    load_backbone_weights(fresh, "course", tmp_path / "model.safetensors")
+    for key, value in fresh.state_dict().items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, trained.state_dict()[key].half().float())
+    save_file({"backbone.stem.0.weight": torch.zeros(1)}, tmp_path / "part.safetensors")
+    with pytest.raises(ValueError, match="lacks"):
+        load_backbone_weights(fresh, "course", tmp_path / "part.safetensors")

@@ -211,7 +211,8 @@ def load_backbone_weights(backbone: nn.Module, name: str, weights: str | Path) -
     Args:
         name: the backbone's name in `BACKBONES`.
         weights: a name of torchvision's weight enum such as "IMAGENET1K_V1" or "DEFAULT",
-            downloaded once by torchvision; or the path of a .safetensors file with its keys.
+            downloaded once by torchvision; or the path of a .safetensors file with its keys, or
+            of a whole model's, of which the tensors named "backbone." are taken.
 
     Raises:
         ValueError: the file cannot be read, or tensors that the backbone needs are missing from it.
@@ -234,6 +235,9 @@ def load_backbone_weights(backbone: nn.Module, name: str, weights: str | Path) -
                 f"torchvision's {name} has no weights {str(weights)!r}. It has: {known}. "
                 "A file must end in .safetensors."
             ) from None
+    own = "backbone."  # how a whole model calls them
+    if any(key.startswith(own) for key in state):
+        state = {key[len(own):]: value for key, value in state.items() if key.startswith(own)}
     needed = backbone.state_dict()
     missing = [
         key for key in needed if key not in state and not key.endswith("num_batches_tracked")
