@@ -259,6 +259,77 @@ def test_ci_makes_every_check():
     assert lines[-1].startswith("make test"), "pytest's closing lines must be the last"
 
 
+STUBS = {  # the programs that .ci/run may find, each saying that it was called
+    "python3": "exit 0",
+    "make": 'echo "made with a browser needed: $TEACHSEG_NEEDS_BROWSER"',
+    "id": "echo {user}",
+    "apt-get": 'echo "apt-get $1"; [ "$1" != install ] || exit {status}',
+}
+
+
+def run_ci(folder: Path, *there: str, user: int = 0, status: int = 0):
+    """.ci/run where no program is but these stubs; apt-get install ends with `status`."""
+    for name in there:
+        stub = folder / name
+        stub.write_text(f"#!/bin/sh\n{STUBS.get(name, '').format(user=user, status=status)}\n")
+        stub.chmod(0o755)
+    for name in ("bash", "sh", "dirname"):
+        (folder / name).symlink_to(shutil.which(name))
+    command = [shutil.which("bash"), str(ROOT / ".ci" / "run")]
+    done = subprocess.run(command, env={"PATH": str(folder)}, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+MADE = "made with a browser needed: 1\n"
+
+
+def test_ci_takes_the_browser_that_is_there_and_needs_it(tmp_path: Path):
+    status, out, err = run_ci(tmp_path, "python3", "make", "id", "apt-get", "chromium")
+    assert (status, err) == (0, "") and out.endswith(MADE) and "apt-get" not in out
+
+
+def test_ci_installs_a_missing_browser(tmp_path: Path):
+    status, out, _ = run_ci(tmp_path, "python3", "make", "id", "apt-get")
+    assert status == 0 and out.endswith(MADE) and "apt-get install" in out
+
+
+def test_ci_fails_where_the_browser_cannot_be_installed(tmp_path: Path):
+    status, out, _ = run_ci(tmp_path, "python3", "make", "id", "apt-get", status=100)
+    assert status == 100 and "apt-get install" in out and "made" not in out
+
+
+@pytest.mark.parametrize("there, user", [(("apt-get",), 1000), ((), 0)])
+def test_ci_says_that_a_browser_must_be_installed_first(tmp_path: Path, there, user):
+    status, out, err = run_ci(tmp_path, "python3", "make", "id", *there, user=user)
+    assert status == 1 and out == ""
+    assert err.startswith("The browser chromium is not installed, and the checks need it")
+
+
+def run_browser_test(folder: Path, needed: str) -> tuple[int, str]:
+    """A test that wants a browser, with tests/browser/conftest.py, where no program is found."""
+    conftest = (ROOT / "tests" / "browser" / "conftest.py").read_text("utf-8")
+    (folder / "conftest.py").write_text(conftest)
+    (folder / "test_it.py").write_text("def test_it(browser):\n    pass\n")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    environment |= {"PATH": str(folder), "TEACHSEG_NEEDS_BROWSER": needed,
+                    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    command = [sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", str(folder)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    return done.returncode, done.stdout
+
+
+def test_without_a_browser_its_tests_are_skipped_and_say_so(tmp_path: Path):
+    status, out = run_browser_test(tmp_path, "0")
+    assert status == 0 and "1 skipped" in out
+    assert re.search(r"(chromium|playwright) is not installed", out)
+
+
+def test_where_a_browser_is_needed_its_tests_fail_without_one(tmp_path: Path):
+    status, out = run_browser_test(tmp_path, "1")
+    assert status == 1 and "With TEACHSEG_NEEDS_BROWSER=1 a browser must be there." in out
+    assert "1 error" in out and "skipped" not in out
+
+
 # --- setting up ---
 
 

@@ -5,7 +5,6 @@ Screenshots are kept in artefacts/.
 """
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,6 @@ import torch
 from teachseg.datasets.scenes import Scenes
 from teachseg.explore import stage as module
 from teachseg.explore.stage import Stage
-
-ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-try:
-    from playwright.sync_api import sync_playwright
-except ImportError:
-    sync_playwright = None
-
-pytestmark = [
-    pytest.mark.skipif(sync_playwright is None, reason="playwright is not installed"),
-    pytest.mark.skipif(CHROMIUM is None, reason="the browser chromium is not installed"),
-]
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>stage</title>
 <button id="before">before</button><div id="stage"></div><button id="after">after</button>"""
@@ -54,14 +40,6 @@ SET_UP = """async ([source, traits]) => {
   window.handlers = handlers;
   window.close_stage = stage.render({ model: window.model, el: document.querySelector("#stage") });
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
@@ -109,14 +87,12 @@ def drag(page, start: tuple[float, float], end: tuple[float, float], steps: int 
     settle(page)
 
 
-def test_dragging_moves_the_box_and_draws_it(page):
+def test_dragging_moves_the_box_and_draws_it(page, artefacts):
     before = picture(page)
     drag(page, (64, 56), (74, 50))  # ten to the right, six up
     assert box(page) == [42, 26, 106, 74]
     assert page.evaluate("window.sent.at(-1)") == [42, 26, 106, 74]
     assert picture(page) != before
-    artefacts = ROOT / "artefacts"
-    artefacts.mkdir(exist_ok=True)
     page.screenshot(path=artefacts / "stage.png")
 
 

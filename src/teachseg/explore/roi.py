@@ -31,12 +31,14 @@ from teachseg.explore.explorer import Explorer, Frame
 from teachseg.explore.stage import Stage, bind, front
 from teachseg.layers.roi import (
     align_extents,
+    align_samples,
     pool_bins,
     roi_align,
     roi_pool,
     roi_warp,
     round_half_away,
     samples_per_bin,
+    warp_samples,
 )
 
 Edges = tuple[float, float, float, float]
@@ -101,7 +103,7 @@ def bins_of(
         counts = samples_per_bin(extent, (bins, bins), sampling_ratio)
         half = 0.5 if operator == "align" else 0.0
         return Reading(*(
-            _align_axis(start[:, i], extent[:, i], int(counts[0, i]), stride, bins, half)
+            _align_axis(start[:, i], extent[:, i], counts[:, i], stride, bins, half)
             for i in (0, 1)
         ))
     low, high = scaled[:, :2], scaled[:, 2:]
@@ -124,20 +126,16 @@ def _pool_axis(low: Tensor, high: Tensor, stride: int, bins: int, size: int) -> 
 
 
 def _warp_axis(low: Tensor, extent: Tensor, stride: int, bins: int) -> AxisReading:
-    z = low + torch.arange(bins, dtype=low.dtype) * (extent / bins)
     begin = float(low) * stride
     end = (float(low) + float(extent)) * stride
-    points = [[(place + 0.5) * stride] for place in z.tolist()]
+    points = [[(z + 0.5) * stride] for z in warp_samples(low, extent, bins)[0].tolist()]
     return AxisReading(begin, end, _even_spans(begin, end, bins), points)
 
 
 def _align_axis(
-    start: Tensor, extent: Tensor, samples: int, stride: int, bins: int, half: float
+    start: Tensor, extent: Tensor, counts: Tensor, stride: int, bins: int, half: float
 ) -> AxisReading:
-    bin_size = extent / bins
-    first = start + torch.arange(bins, dtype=start.dtype)[:, None] * bin_size
-    middle = torch.arange(samples, dtype=start.dtype) + 0.5
-    z = first + middle * bin_size / max(samples, 1)  # (S, n)
+    z = align_samples(start, extent, bins, counts, int(counts))[0]  # (S, n)
     begin = (float(start) + half) * stride
     end = (float(start) + half + float(extent)) * stride
     points = [[(place + 0.5) * stride for place in row] for row in z.tolist()]

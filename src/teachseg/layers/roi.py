@@ -334,8 +334,7 @@ def roi_warp(
 
     axes = []
     for axis, count, size in ((1, bins[0], features.shape[2]), (0, bins[1], features.shape[3])):
-        i = torch.arange(count, dtype=boxes.dtype, device=boxes.device)
-        z = start[:, axis, None] + i * (extent[:, axis, None] / count)  # (R, S)
+        z = warp_samples(start[:, axis], extent[:, axis], count)
         axes.append(axis_weights(z[:, :, None], size, reach=0.5 if rounding else None))
     return leave(features, read_bins(at_least_float32(features), image, *axes))
 
@@ -423,6 +422,51 @@ def roi_align_matrices(
 
 
 # ---------------------------------------------------------------------------------------------
+# Where RoIWarp and RoIAlign read along one axis
+# ---------------------------------------------------------------------------------------------
+
+
+def warp_samples(start: Tensor, extent: Tensor, bins: int) -> Tensor:
+    """z of every bin's beginning, which is where RoIWarp reads it.
+
+    Args:
+        start, extent: (R,) where each box starts and how far it goes, in cells.
+
+    Returns:
+        (R, S).
+
+    >>> warp_samples(torch.tensor([1.0]), torch.tensor([6.0]), bins=3)
+    tensor([[1., 3., 5.]])
+    """
+    i = torch.arange(bins, dtype=start.dtype, device=start.device)
+    return start[:, None] + i * (extent[:, None] / bins)
+
+
+def align_samples(start: Tensor, extent: Tensor, bins: int, counts: Tensor, most: int) -> Tensor:
+    """z of every bin's samples, each in the middle of its part of the bin, as RoIAlign reads them.
+
+    Args:
+        start, extent: (R,) in z, from `align_extents`.
+        counts: (R,) samples a bin of each box, n.
+        most: the largest of them; a box with fewer has its last sample again in the places left.
+
+    Returns:
+        (R, S, most).
+
+    >>> align_samples(torch.tensor([1.0]), torch.tensor([6.0]), 3, torch.tensor([2.0]), 2)
+    tensor([[[1.5000, 2.5000],
+             [3.5000, 4.5000],
+             [5.5000, 6.5000]]])
+    """
+    n = counts[:, None, None].clamp(min=1)
+    i = torch.arange(bins, dtype=start.dtype, device=start.device)[:, None]
+    sample = torch.arange(most, dtype=start.dtype, device=start.device)
+    middle = torch.minimum(sample, n - 1) + 0.5  # (R, 1, most)
+    bin_size = extent[:, None, None] / bins
+    return start[:, None, None] + i * bin_size + middle * bin_size / n
+
+
+# ---------------------------------------------------------------------------------------------
 # RoIAlign's own pieces
 # ---------------------------------------------------------------------------------------------
 
@@ -461,15 +505,10 @@ def align_axes(
     """
     axes = []
     for axis, bins_here, cells_here in ((1, bins[0], size[0]), (0, bins[1], size[1])):
-        first, n = start[:, axis, None, None], counts[:, axis, None, None]  # (R, 1, 1)
-        bin_size = extent[:, axis, None, None] / bins_here
-        i = torch.arange(bins_here, dtype=start.dtype, device=start.device)[:, None]
-        sample = torch.arange(max(1, most), dtype=start.dtype, device=start.device)
-        taken = sample < n                     # (R, 1, most): smaller boxes take fewer
-        last = (n - 1).clamp(min=0)
-        middle = torch.minimum(sample, last) + 0.5
-        z = first + i * bin_size + middle * bin_size / n.clamp(min=1)  # (R, S, most)
-        share = (taken / n.clamp(min=1)).repeat_interleave(2, dim=2)   # each sample has two cells
+        z = align_samples(start[:, axis], extent[:, axis], bins_here, counts[:, axis], max(1, most))
+        n = counts[:, axis, None, None]
+        taken = torch.arange(z.shape[2], dtype=n.dtype, device=n.device) < n  # (R, 1, most)
+        share = (taken / n.clamp(min=1)).repeat_interleave(2, dim=2)  # each sample has two cells
         cells, weights = axis_weights(z, cells_here, reach=1.0)
         axes.append(AxisWeights(cells, weights * share))
     return axes
