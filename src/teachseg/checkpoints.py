@@ -19,7 +19,7 @@ from torch import nn
 from teachseg.storage import load_json, load_pair, pair_files, save_pair
 
 FORMAT = 1  # of the manifest
-MODELS = {"mask_rcnn": "MaskRCNN"}  # papers/NAME.py -> the model's class in it
+MODELS = {"mnc": "MNC", "mask_rcnn": "MaskRCNN"}  # papers/NAME.py -> the model's class in it
 SHIPPED = Path(__file__).resolve().parents[2] / "data" / "checkpoints"
 
 
@@ -55,7 +55,8 @@ def find(name_or_path: str | Path) -> Path:
         if not pair_files(path)[1].exists():
             raise ValueError(f"The shipped checkpoint {name_or_path!r} is not in {SHIPPED}. It "
                              "comes with the project's repository: install from a clone (pip "
-                             "install -e .), or pass the path of a checkpoint.")
+                             "install -e .), pass the path of a checkpoint, or train one: teachseg "
+                             f"train --paper {name_or_path}.")
         return path
     path = Path(name_or_path)
     if path.is_dir():  # a folder that `train.fit` wrote
@@ -125,8 +126,8 @@ def load(name_or_path: str | Path, num_classes: int | None = None) -> nn.Module:
     """A trained model, ready to predict on the CPU.
 
     Args:
-        name_or_path: "mask_rcnn" (shipped), a file NAME.safetensors or NAME.json, or the folder
-            of a training.
+        name_or_path: "mnc" or "mask_rcnn" (shipped), a file NAME.safetensors or NAME.json, or the
+            folder of a training.
         num_classes: object classes that the data have, to be checked against the model's.
 
     Returns:

@@ -68,8 +68,8 @@ def _choice(name: str, *words: str) -> type[Enum]:
     return Enum(name, {word.replace("-", "_"): word for word in words}, type=str)
 
 
-Paper = _choice("Paper", "mask_rcnn")
-Size = _choice("Size", "course", "paper")
+Paper = _choice("Paper", "mnc", "mask_rcnn")
+Size = _choice("Size", "course", "paper", "code")
 Data = _choice("Data", "scenes")
 Kind = _choice("Kind", "mixed", "crossing", "crowded", "thin", "small", "ring")
 Device = _choice("Device", "auto", "cpu", "cuda")
@@ -79,7 +79,7 @@ DeviceOption = Annotated[Device, typer.Option(help="auto: a GPU where there is o
 KindOption = Annotated[Kind, typer.Option(help="Kind of scenes.")]
 SideOption = Annotated[int, typer.Option("--image-size", min=16, help="Side of a scene, pixels.")]
 ScoreOption = Annotated[float, typer.Option(min=0, max=1, help="Least score of what is shown.")]
-CheckpointHelp = "mask_rcnn (shipped), a .safetensors file, or the folder of a training."
+CheckpointHelp = "mnc or mask_rcnn (shipped), a .safetensors file, or a training's folder."
 CheckpointOption = Annotated[str, typer.Option(help=CheckpointHelp)]
 
 
@@ -573,6 +573,25 @@ class Training:
                 "image_size": self.image_size}
 
 
+class FullRecipe(NamedTuple):
+    """How a paper trains its full model; the course's small ones all train in one way."""
+
+    batch_size: int       # images a step
+    rate: float           # learning rate for each image of a step
+    weight_decay: float
+    milestone: float      # the share of the steps after which the rate is a tenth
+
+
+FULL_RECIPES = {
+    # "a learning rate of 0.02" for 16 images, a tenth from 120k of 160k on, weight decay 0.0001
+    # [Mask R-CNN, section 3.1]
+    "mask_rcnn": FullRecipe(2, 0.02 / 16, 1e-4, 3 / 4),
+    # 0.001 for 8 images, a tenth from 32k of 40k on [MNC, section 4]; 20k of 25k, weight decay
+    # 0.0005 [its released code]
+    "mnc": FullRecipe(1, 0.001 / 8, 5e-4, 4 / 5),
+}
+
+
 def _recipe(asked: Training, workers: int, save_every: int) -> "TrainConfig":
     """How the model of each size is trained."""
     from teachseg.train import TrainConfig
@@ -584,9 +603,9 @@ def _recipe(asked: Training, workers: int, save_every: int) -> "TrainConfig":
     )
     if asked.config == "course":
         return recipe
-    # SGD, weight decay 0.0001, a tenth of the rate from 120k of 160k on  [Mask R-CNN, section 3.1]
-    return replace(recipe, optimizer="sgd", weight_decay=1e-4, schedule="steps",
-                   milestones=(max(1, asked.steps * 3 // 4),), clip_norm=None)
+    full = FULL_RECIPES[asked.paper]
+    return replace(recipe, optimizer="sgd", weight_decay=full.weight_decay, schedule="steps",
+                   milestones=(max(1, int(asked.steps * full.milestone)),), clip_norm=None)
 
 
 def _new_model(asked: Training, load_weights: bool) -> "nn.Module":
@@ -598,6 +617,9 @@ def _new_model(asked: Training, load_weights: bool) -> "nn.Module":
     from teachseg.layers.backbones import load_backbone_weights
 
     page = importlib.import_module(f"teachseg.papers.{asked.paper}")
+    if not hasattr(page.Config, asked.config):
+        raise ValueError(f"--config {asked.config}: {asked.paper} has no such model. Choose course "
+                         "or paper; code is MNC's alone, whose released code differs from it.")
     config = getattr(page.Config, asked.config)(len(CLASSES))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(asked.seed)
@@ -769,14 +791,16 @@ def train(
     ctx: typer.Context,
     paper: Annotated[Paper, typer.Option(help="Which paper's model.")] = Paper.mask_rcnn,
     config: Annotated[Size, typer.Option(
-        help="course: small, for a CPU; paper: ResNet-50-FPN, for a GPU.")] = Size.course,
+        help="course: small, for a CPU; paper: the full one, for a GPU; code: as MNC's was "
+             "released.")] = Size.course,
     data: Annotated[Data, typer.Option(help="What it learns from.")] = Data.scenes,
     steps: Annotated[int, typer.Option(min=1, help="Updates of the weights.")] = 1500,
     batch_size: Annotated[int | None, typer.Option(
-        min=1, help="Images a step.", show_default="8; with --config paper 2")] = None,
+        min=1, help="Images a step.", show_default="8; with --config paper 2, of mnc 1")] = None,
     learning_rate: Annotated[float | None, typer.Option(
         help="The largest.",
-        show_default="0.002; with --config paper 0.00125 for each image of a step")] = None,
+        show_default="0.002; with --config paper 0.00125 for each image of a step, of mnc "
+                     "0.000125")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of every source of chance.")] = 0,
     images: Annotated[int | None, typer.Option(
         min=1, help="How many scenes.", show_default="a new one each time")] = None,
@@ -801,9 +825,10 @@ def train(
         help=f"Measure it on {VALIDATION_SCENES} validation scenes at the end.")] = True,
 ) -> None:
     """Train a model from the beginning, or go on with a training that was stopped."""
-    batch_size = batch_size or (8 if config.value == "course" else 2)
-    if learning_rate is None:  # paper: "a learning rate of 0.02" for 16 images  [section 3.1]
-        learning_rate = 2e-3 if config.value == "course" else 0.02 * batch_size / 16
+    full = FULL_RECIPES[paper.value]
+    batch_size = batch_size or (8 if config.value == "course" else full.batch_size)
+    if learning_rate is None:
+        learning_rate = 2e-3 if config.value == "course" else full.rate * batch_size
     asked = Training(
         paper=paper.value, config=config.value, data=data.value, steps=steps,
         batch_size=batch_size, learning_rate=learning_rate, seed=seed,

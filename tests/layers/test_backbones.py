@@ -276,3 +276,13 @@ def test_the_backbone_of_a_whole_model_can_be_taken_over(tmp_path):
     save_file({"backbone.stem.0.weight": torch.zeros(1)}, tmp_path / "part.safetensors")
     with pytest.raises(ValueError, match="lacks"):
         load_backbone_weights(fresh, "course", tmp_path / "part.safetensors")
+
+
+@pytest.mark.parametrize("ceil_mode, size", [(True, (38, 63)), (False, (37, 62))])
+def test_vgg_keeps_the_last_odd_row_as_caffe_does(ceil_mode, size):
+    """600 -> 300 -> 150 -> 75 -> 38 (not 37); 1000 -> 500 -> 250 -> 125 -> 63 (not 62)."""
+    with torch.device("meta"):
+        backbone = build_backbone("vgg16", ceil_mode=ceil_mode)
+        maps = backbone(torch.zeros(1, 3, 600, 1000))
+    assert maps[-1].shape == (1, 512, *size)
+    assert maps[-2].shape == (1, 512, 75, 125)

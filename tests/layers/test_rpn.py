@@ -12,7 +12,14 @@ from torchvision.models.detection.rpn import concat_box_prediction_layers
 
 from teachseg.geometry.boxes import box_iou, clip_boxes, decode_boxes
 from teachseg.geometry.nms import batched_nms
-from teachseg.layers.rpn import RPNHead, best_of_each_level, propose
+from teachseg.layers.rpn import (
+    LimitedGradient,
+    RPNHead,
+    best_of_each_level,
+    inside,
+    proposal_anchors,
+    propose,
+)
 
 property_of = settings(deadline=None, max_examples=40)
 
@@ -149,3 +156,63 @@ def test_every_weight_learns():
     logits, deltas = head([torch.rand(1, 4, 5, 5)])
     (logits.sum() + deltas.square().sum()).backward()
     assert all(p.grad is not None for p in head.parameters())
+
+
+# ------------------------------------------------------------------------- as MNC has it
+
+
+def test_two_scores_an_anchor_are_a_softmax():
+    """Object minus background, all backgrounds first: its sigmoid is the softmax of the two."""
+    torch.manual_seed(0)
+    head = RPNHead(4, 3, scores_per_anchor=2)
+    assert head.objectness.out_channels == 6
+    nn.init.normal_(head.objectness.weight)
+    features = torch.rand(2, 4, 5, 7)
+    logits, deltas = head([features])
+    assert logits.shape == (2, 5 * 7 * 3) and deltas.shape == (2, 5 * 7 * 3, 4)
+    scores = head.objectness(head.conv(features).relu()).view(2, 2, 3, 5, 7)
+    probs = scores.softmax(dim=1)[:, 1].permute(0, 2, 3, 1).flatten(1)
+    torch.testing.assert_close(logits.sigmoid(), probs)
+
+
+def test_scores_per_anchor_are_one_or_two():
+    with pytest.raises(ValueError, match="must be 1 .a logit. or 2"):
+        RPNHead(4, 3, scores_per_anchor=3)
+
+
+def test_proposals_are_their_anchors_moved():
+    random = torch.Generator().manual_seed(3)
+    corner = torch.rand(60, 2, generator=random) * 40
+    anchors = torch.cat([corner, corner + 12], dim=1)
+    deltas, logits = torch.randn(60, 4, generator=random) * 0.3, torch.randn(60, generator=random)
+    kept = proposal_anchors(anchors, deltas, logits, [60], (50, 50), 40, 9, 0.5)
+    found = propose(anchors, deltas, logits, [60], (50, 50), 40, 9, 0.5)
+    assert len(kept) == 9
+    torch.testing.assert_close(found.scores, logits[kept].sigmoid())
+    moved = clip_boxes(decode_boxes(deltas[kept], anchors[kept]), (50, 50))
+    torch.testing.assert_close(found.boxes, moved)
+
+
+def test_a_gradient_passes_through_proposals():
+    anchors = torch.tensor([[10.0, 10, 20, 30]])
+    deltas = torch.zeros(1, 4, requires_grad=True)
+    (box,) = propose(anchors, deltas, torch.zeros(1), [1], (50, 50), 5, 5, 0.5).boxes
+    box[0].backward()  # x1 = x + dx w - w exp(dw) / 2, so 10 and -5
+    assert deltas.grad.tolist() == [[10, 0, -5, 0]]
+
+
+def test_the_limited_gradient_by_hand():
+    deltas = torch.randn(3, 4, requires_grad=True)
+    counts = torch.tensor([True, False, True])
+    same = LimitedGradient.apply(deltas, counts, 0.25)
+    assert torch.equal(same, deltas)
+    same.backward(torch.tensor([[0.1, -0.1, 9, -9], [1, 1, 1, 1], [0, 0.25, 0.3, -0.2]]))
+    expected = torch.tensor([[0.1, -0.1, 0.25, -0.25], [0, 0, 0, 0], [0, 0.25, 0.25, -0.2]])
+    torch.testing.assert_close(deltas.grad, expected)
+
+
+def test_inside_counts_the_border_in():
+    boxes = torch.tensor([[0.0, 0, 30, 20], [-0.1, 0, 9, 9], [0, -1, 9, 9], [0, 0, 30.1, 9],
+                          [0, 0, 9, 20.5]])  # fmt: skip
+    assert inside(boxes, (20, 30)).tolist() == [True, False, False, False, False]
+    assert inside(boxes[:0], (20, 30)).shape == (0,)

@@ -10,7 +10,16 @@ from torchvision.models.detection._utils import BoxCoder
 
 from teachseg.geometry.boxes import box_iou, decode_boxes
 from teachseg.geometry.masks import crop_masks
-from teachseg.learning.targets import roi_targets, rpn_targets
+from teachseg.learning.targets import (
+    BoxLabels,
+    label_boxes,
+    mask_level_labels,
+    mix_anchor_targets,
+    roi_targets,
+    rpn_targets,
+    sample_boxes,
+    stage_targets,
+)
 from teachseg.structures import Targets
 
 property_of = settings(deadline=None, max_examples=40)
@@ -216,3 +225,185 @@ def test_the_same_generator_gives_the_same_targets(seed):
     for one, again in zip(first, draw_rois(proposals, targets, seed=seed)):
         assert torch.equal(one, again)
     assert not torch.equal(first.boxes, draw_rois(proposals, targets, seed=seed + 10).boxes)
+
+
+# ------------------------------------------------------------------------- MNC's cascade
+
+
+def test_anchors_that_do_not_count_are_never_drawn():
+    """Without the first, the second is the object's best, 0.8; the last two are background."""
+    gt = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    counts = torch.tensor([False, True, True, True, True])
+    wanted = rpn_targets(ANCHORS, gt, 0.9, 0.3, 8, 0.5, chance(), counts)
+    assert sorted(wanted.drawn.tolist()) == [1, 3, 4]
+    assert wanted.positive.tolist() == [1]
+    none = rpn_targets(ANCHORS, gt, 0.9, 0.3, 8, 0.5, chance(), torch.zeros(5, dtype=torch.bool))
+    assert none.drawn.shape == none.positive.shape == (0,) and none.deltas.shape == (0, 4)
+
+
+def test_all_anchors_count_where_nothing_is_said():
+    gt = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    every = torch.ones(5, dtype=torch.bool)
+    for a, b in zip(rpn_targets(ANCHORS, gt, 0.7, 0.3, 4, 0.5, chance()),
+                    rpn_targets(ANCHORS, gt, 0.7, 0.3, 4, 0.5, chance(), every)):
+        assert torch.equal(a, b)
+
+
+def test_mixed_anchors_by_hand():
+    """Anchor 2 was ignored and becomes an object, 0 was one and becomes background."""
+    gt = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    drawn = rpn_targets(ANCHORS, gt, 0.7, 0.3, 8, 0.5, chance())
+    assert sorted(drawn.drawn.tolist()) == [0, 1, 3, 4]
+    assert sorted(drawn.positive.tolist()) == [0, 1]
+    mixed = mix_anchor_targets(drawn, ANCHORS, gt, torch.tensor([2]), torch.tensor([0, 4]))
+    assert mixed.drawn.tolist() == [0, 1, 2, 3, 4]
+    assert mixed.labels.tolist() == [0, 1, 1, 0, 0]
+    assert mixed.positive.tolist() == [1, 2]
+    torch.testing.assert_close(decode_boxes(mixed.deltas, ANCHORS[[1, 2]]), gt.expand(2, 4))
+
+
+def test_mixed_anchors_without_objects():
+    gt, none = torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
+    drawn = rpn_targets(ANCHORS, gt, 0.7, 0.3, 2, 0.5, chance())
+    mixed = mix_anchor_targets(drawn, ANCHORS, gt, none, torch.tensor([0, 1, 2]))
+    assert not mixed.labels.any() and len(mixed.drawn) >= 3
+    assert mixed.positive.shape == (0,) and mixed.deltas.shape == (0, 4)
+
+
+def test_boxes_are_labelled_by_their_closest_object():
+    targets = filled((0, 0, 10, 10, 3), (10, 0, 20, 10, 5))
+    boxes = torch.tensor([
+        [0.0, 0.0, 10.0, 10.0],   # the first object
+        [10.0, 0.0, 20.0, 5.0],   # exactly half of the second
+        [8.0, 0.0, 18.0, 10.0],   # 0.8 of the second's width: 80 / 120
+        [5.0, 0.0, 14.0, 10.0],   # 50 / 140 of the first, 40 / 150 of the second
+        [3.0, 3.0, 3.0, 9.0],     # a line
+    ], requires_grad=True)  # fmt: skip
+    found = label_boxes(boxes, targets, 0.5)
+    assert found.labels.tolist() == [3, 5, 5, 0, 0]
+    assert found.matched.tolist()[:4] == [0, 1, 1, 0]
+    torch.testing.assert_close(found.overlap, torch.tensor([1, 0.5, 2 / 3, 5 / 14, 0]))
+    assert not found.overlap.requires_grad
+    none = label_boxes(boxes, Targets.empty((20, 20)), 0.5)
+    assert not none.labels.any() and not none.overlap.any() and len(none.matched) == 5
+    assert label_boxes(torch.zeros(0, 4), targets, 0.5).labels.shape == (0,)
+
+
+def kinds(objects, near, far):
+    """So many boxes on an object, near one (0.1 to 0.5) and far from all."""
+    overlap = torch.tensor([0.9] * objects + [0.1] * near + [0.09] * far)
+    labels = (overlap >= 0.5).long() * 2
+    return BoxLabels(labels, torch.zeros_like(labels), overlap)
+
+
+@pytest.mark.parametrize(
+    "there, drawn",
+    [
+        ((40, 200, 200), (19, 38, 7)),  # 64: int(19.2) objects; of 45, round(38.25) near, 7 far
+        ((3, 200, 200), (3, 52, 9)),    # of 61, round(51.85) near
+        ((40, 10, 200), (19, 10, 35)),  # not enough near ones: far ones instead
+        ((40, 200, 0), (19, 38, 0)),    # no far ones: fewer than 64
+        ((0, 0, 5), (0, 0, 5)),
+        ((0, 0, 0), (0, 0, 0)),
+    ],
+)  # fmt: skip
+def test_the_released_draw_of_boxes(there, drawn):
+    found = kinds(*there)
+    picked = sample_boxes(found, 64, 0.3, chance(), 0.85, 0.1)
+    assert len(set(picked.tolist())) == len(picked)
+    overlap = found.overlap[picked]
+    counts = ((overlap > 0.5).sum(), (overlap == 0.1).sum(), (overlap < 0.1).sum())
+    assert tuple(int(n) for n in counts) == drawn
+    assert bool((found.labels[picked].diff() <= 0).all())  # objects first
+
+
+def test_a_plain_draw_of_boxes():
+    picked = sample_boxes(kinds(40, 100, 100), 20, 0.25, chance())
+    assert len(picked) == 20 and int((picked < 40).sum()) == 5
+    assert torch.equal(picked, sample_boxes(kinds(40, 100, 100), 20, 0.25, chance()))
+
+
+def test_stage_targets_by_hand():
+    targets = filled((0, 0, 10, 10, 3), (10, 10, 20, 20, 5))
+    targets.masks[0, :, 5:] = False  # the first object is the left half of its box
+    boxes = torch.tensor([[12.0, 0, 14, 2], [0, 0, 10, 10], [10, 10, 20, 18]], requires_grad=True)
+    asked = stage_targets(boxes, targets, 0.5, WEIGHTS, mask_size=2, binarize=0.5)
+    assert asked.labels.tolist() == [0, 3, 5]
+    # the second sits on its object; the third has 8 of 10 rows: center 1 lower of 8, ln(10 / 8)
+    expected = torch.tensor([[0.0, 0, 0, 0], [0, 10 * 1 / 8, 0, 5 * math.log(10 / 8)]])
+    torch.testing.assert_close(asked.deltas, expected)
+    assert asked.crops.tolist() == [[[1, 0], [1, 0]], [[1, 1], [1, 1]]]
+    assert not asked.deltas.requires_grad and not asked.crops.requires_grad
+
+
+def test_the_threshold_of_mask_targets():
+    """A bin that is 0.45 object: background from 0.5 on, object from the released 0.4 on."""
+    targets = filled((0, 0, 10, 20, 1))
+    targets.masks[0, 9:] = False
+    box = torch.tensor([[0.0, 0.0, 10.0, 20.0]])
+    shares = [stage_targets(box, targets, 0.5, WEIGHTS, 1, binarize).crops.item()
+              for binarize in (0.4, 0.45, 0.5)]  # fmt: skip
+    assert shares == [1, 1, 0]
+
+
+def test_stage_targets_in_a_resized_image():
+    """Boxes twice as large as the masks' frame, across alone."""
+    targets = filled((0, 0, 10, 10, 1))
+    wide = targets._replace(boxes=torch.tensor([[0.0, 0.0, 20.0, 10.0]]))
+    box = torch.tensor([[0.0, 0.0, 40.0, 10.0]])
+    asked = stage_targets(box, wide, 0.5, WEIGHTS, 2, 0.5, mask_frame=(0.5, 1.0))
+    assert asked.crops.tolist() == [[[1, 0], [1, 0]]]
+
+
+def mask_labels(crops, boxes, targets, binarize=0.5, frame=(1.0, 1.0)):
+    asked = stage_targets(boxes, targets, 0.5, WEIGHTS, crops.shape[1], binarize, frame)
+    return asked, mask_level_labels(crops, boxes, asked, targets.masks, binarize, 0.5, frame)
+
+
+def test_mask_labels_by_hand():
+    """One object of 10 x 10; its box, and crops of four bins of 25 pixels each."""
+    targets = filled((0, 0, 10, 10, 4))
+    box = targets.boxes
+    cases = (
+        ([[1, 1], [1, 1]], 4),      # 100 / 100
+        ([[1, 1], [0, 0]], 4),      # exactly half
+        ([[1, 0], [0, 0]], 0),      # a quarter
+        ([[0, 0], [0, 0]], 0),      # nothing
+        ([[0.4, 0.4], [0.4, 0.4]], 0),  # nothing above 0.5
+    )
+    sharp = [torch.tensor(crop).float().repeat_interleave(5, 0).repeat_interleave(5, 1)[None]
+             for crop, _ in cases]  # 10 x 10 bins, one a pixel: pasting changes nothing
+    for crop, (_, label) in zip(sharp, cases):
+        assert mask_labels(crop, box, targets)[1].tolist() == [label]
+    assert mask_labels(sharp[-1], box, targets, binarize=0.4)[1].tolist() == [4]
+
+
+def test_the_object_outside_of_the_box_counts():
+    """The box holds 60 of the object's 100 pixels, 50 % of them are masked: 30 / 100. And a full
+    mask in it has 60 / 100."""
+    targets = filled((0, 0, 10, 10, 4))
+    box = torch.tensor([[0.0, 0.0, 10.0, 6.0]])
+    full, half = torch.ones(1, 30, 30), torch.ones(1, 30, 30)
+    half[:, :, 15:] = 0
+    assert mask_labels(full, box, targets)[1].tolist() == [4]
+    assert mask_labels(half, box, targets)[1].tolist() == [0]
+
+
+def test_mask_labels_stand_where_their_boxes_do():
+    targets = filled((0, 0, 10, 10, 4), (10, 10, 20, 20, 2))
+    boxes = torch.tensor([[0.0, 12, 4, 16], [10, 10, 20, 20], [5, 5, 9, 9], [0, 0, 10, 10]])
+    crops = torch.stack([torch.ones(4, 4), torch.zeros(4, 4)])
+    asked, labels = mask_labels(crops, boxes, targets)
+    assert asked.labels.tolist() == [0, 2, 0, 4]
+    assert labels.tolist() == [0, 2, 0, 0]
+    frame = (0.5, 0.5)  # the same boxes and objects in an image of twice the size
+    large = targets._replace(boxes=targets.boxes * 2)
+    assert mask_labels(crops, boxes * 2, large, frame=frame)[1].tolist() == [0, 2, 0, 0]
+
+
+def test_no_positive_box_no_mask_label():
+    targets, boxes = Targets.empty((20, 20)), torch.tensor([[0.0, 0, 4, 4]])
+    asked, labels = mask_labels(torch.zeros(0, 4, 4), boxes, targets)
+    assert labels.tolist() == [0] and asked.crops.shape == (0, 4, 4)
+    asked, labels = mask_labels(torch.zeros(0, 4, 4), boxes[:0], targets)
+    assert labels.shape == (0,) and asked.deltas.shape == (0, 4)

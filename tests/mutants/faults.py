@@ -23,6 +23,7 @@ class Fault(NamedTuple):
 
 
 ROI, BOXES, NMS = "layers/roi.py", "geometry/boxes.py", "geometry/nms.py"
+VOTING = "decoding/voting.py"
 
 FAULTS = [
     Fault(ROI, "boxes = boxes - 0.5", "boxes = boxes - 0.0", "the half pixel dropped"),
@@ -81,4 +82,17 @@ FAULTS = [
     Fault(NMS, "kept[members[nms(boxes[members], scores[members], iou_threshold)]] = True",
           "kept[nms(boxes[members], scores[members], iou_threshold)] = True",
           "indices within a group taken for indices of all"),
+    Fault(VOTING, "for label in range(1, scores.shape[1])", "for label in range(scores.shape[1])",
+          "background competes as a class"),
+    Fault(VOTING, "box_iou(boxes[rows], boxes) >= merge_iou",
+          "box_iou(boxes[rows], boxes) > merge_iou", "> for >= at the merge threshold"),
+    Fault(VOTING, "shares = scores.float().T[labels] * similar",
+          "shares = scores[:, 1:].float().amax(dim=1) * similar",
+          "votes weighted by the voter's best class"),
+    Fault(VOTING, "masks[where] = part >= binarize", "masks[where] = part > binarize",
+          "> for >= at the mask's threshold"),
+    Fault(VOTING, "boxes[here] - tile[:2].repeat(2), size)",
+          "boxes[here] - tile[:2].flip(0).repeat(2), size)", "x and y of a tile's corner swapped"),
+    Fault(VOTING, "votes &= ~kept[:, labels].T", "votes &= ~kept.any(dim=1)",
+          "suppressed in every class for suppressed in this one"),
 ]

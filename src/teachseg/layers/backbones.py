@@ -167,10 +167,19 @@ class Cut(nn.Module):
 
 
 class VGG16(Cut):
-    """torchvision's vgg16 up to conv5_3, without the last pooling; strides 4, 8, 16."""
+    """torchvision's vgg16 up to conv5_3, without the last pooling; strides 4, 8, 16.
 
-    def __init__(self, frozen_norm: bool = True):
-        features = models.vgg16(weights=None).features  # it has no norm layers to freeze
+    Args:
+        frozen_norm: without effect, as there are no norms.
+        ceil_mode: pooling keeps the last odd row and column, as Caffe's does: 600 x 1000 pixels
+            become 38 x 63 cells, not 37 x 62.
+    """
+
+    def __init__(self, frozen_norm: bool = True, ceil_mode: bool = False):
+        features = models.vgg16(weights=None).features
+        for layer in features:
+            if isinstance(layer, nn.MaxPool2d):
+                layer.ceil_mode = ceil_mode
         super().__init__(features, (16, 23, 30), (256, 512, 512), (4, 8, 16))
 
 
@@ -198,7 +207,8 @@ def build_backbone(name: str, **options) -> nn.Module:
 
     Args:
         options: for "course" those of `CourseNet`; for the others `frozen_norm`, whether batch
-            normalisation keeps the pretrained statistics, as all three papers do.
+            normalisation keeps the pretrained statistics, as all three papers do; for "vgg16" also
+            `ceil_mode`, see there.
     """
     if name not in BACKBONES:
         raise ValueError(f"There is no backbone {name!r}. Choose one of: {', '.join(BACKBONES)}.")

@@ -11,7 +11,7 @@ Letters
 
 Boxes are (x1, y1, x2, y2) in image pixels.
 
-Lesson: 05 (anchors), 21 (rois and masks)
+Lesson: 05 (anchors), 21 (rois and masks), 12 (MNC's stages)
 """
 
 from typing import NamedTuple
@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from teachseg.geometry.boxes import box_iou, encode_boxes
-from teachseg.geometry.masks import crop_masks
-from teachseg.geometry.matching import OBJECT, match
+from teachseg.geometry.masks import crop_masks, paste_masks
+from teachseg.geometry.matching import BACKGROUND, IGNORE, OBJECT, match
 from teachseg.geometry.sampling import sample
 from teachseg.structures import Targets
 
@@ -43,6 +43,7 @@ def rpn_targets(
     size: int,
     object_share: float,
     generator: torch.Generator,
+    counts: Tensor | None = None,
 ) -> AnchorTargets:
     """Draw anchors of one image and say what each should answer.   [Faster R-CNN, section 3.1.2]
 
@@ -51,8 +52,15 @@ def rpn_targets(
         positive_iou, negative_iou: see `geometry.matching.match`; the best anchor of each object is
             one whatever its overlap.
         size: anchors to draw; object_share: at most this share are objects.
+        counts: (A,) bool, anchors that may be drawn and may be an object's best; None: all. "We
+            ignore all cross-boundary anchors."   [Faster R-CNN, section 3.3]
     """
-    labels, matched = match(box_iou(gt_boxes, anchors), positive_iou, negative_iou, force_best=True)
+    iou = box_iou(gt_boxes, anchors)
+    if counts is not None:
+        iou = iou.masked_fill(~counts, 0)
+    labels, matched = match(iou, positive_iou, negative_iou, force_best=True)
+    if counts is not None:
+        labels = labels.masked_fill(~counts, IGNORE)
     drawn = sample(labels, size, object_share, generator)
     positive = drawn[labels[drawn] == OBJECT]
     deltas = encode_boxes(gt_boxes[matched[positive]], anchors[positive])
@@ -107,3 +115,146 @@ def roi_targets(
     in_masks = boxes_p * boxes_p.new_tensor(mask_frame * 2)
     crops = crop_masks(targets.masks, in_masks, mask_size, index=matched_p)
     return RoiTargets(boxes, classes, deltas, crops)
+
+
+# ------------------------------------------------------------------ MNC's cascade (lessons 12, 13)
+
+
+def mix_anchor_targets(
+    target: AnchorTargets, anchors: Tensor, gt_boxes: Tensor, objects: Tensor, background: Tensor
+) -> AnchorTargets:
+    """Let the anchors behind the drawn rois count as well, with the labels that their rois have.
+    [MNC's released code, MIX_INDEX]
+
+    Args:
+        anchors: (A, 4). gt_boxes: (G, 4).
+        objects, background: int64 indices of anchors whose rois were drawn as such.
+    """
+    labels = torch.full((len(anchors),), IGNORE, device=anchors.device)
+    labels[target.drawn] = target.labels.long()
+    labels[background], labels[objects] = BACKGROUND, OBJECT
+    drawn, positive = (labels != IGNORE).nonzero().flatten(), (labels == OBJECT).nonzero().flatten()
+    if len(gt_boxes) == 0:
+        return AnchorTargets(drawn, (labels[drawn] == OBJECT).float(), positive, anchors[positive])
+    matched = box_iou(gt_boxes, anchors[positive]).argmax(dim=0)
+    deltas = encode_boxes(gt_boxes[matched], anchors[positive])
+    return AnchorTargets(drawn, (labels[drawn] == OBJECT).float(), positive, deltas)
+
+
+class BoxLabels(NamedTuple):
+    """Which object each box of one image answers for."""
+
+    labels: Tensor  # (R,) int64 in 0..K, 0 is background
+    matched: Tensor  # (R,) int64, the object that it overlaps most; 0 where there is none
+    overlap: Tensor  # (R,) their IoU
+
+
+def label_boxes(boxes: Tensor, targets: Targets, positive_iou: float) -> BoxLabels:
+    """A box that overlaps an object this much has its class; others are background.
+
+    Args:
+        boxes: (R, 4), may be without area. targets: of the same frame, may hold no object.
+    """
+    boxes = boxes.detach()
+    if len(targets.boxes) == 0:
+        none = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
+        return BoxLabels(none, none, boxes.new_zeros(len(boxes)))
+    overlap, matched = box_iou(targets.boxes.to(boxes.dtype), boxes).max(dim=0)
+    labels = torch.where(overlap >= positive_iou, targets.labels[matched], 0)
+    return BoxLabels(labels, matched, overlap)
+
+
+def sample_boxes(
+    found: BoxLabels,
+    size: int,
+    object_share: float,
+    generator: torch.Generator,
+    hard_share: float | None = None,
+    hard_iou: float = 0.1,
+) -> Tensor:
+    """Indices of at most `size` boxes, objects first.
+
+    Args:
+        object_share: at most this share of `size` are objects.
+        hard_share: of the rest, this share touches an object by at least `hard_iou`, and the others
+            by less  [MNC's released code, BG_FRACTION]; None: as they come.
+    """
+    is_object = found.labels > 0
+    kinds = torch.where(is_object, OBJECT, BACKGROUND)
+    if hard_share is None:
+        return sample(kinds, size, object_share, generator)
+    objects = sample(torch.where(is_object, OBJECT, IGNORE), size, object_share, generator)
+    left = size - len(objects)
+    near = ~is_object & (found.overlap >= hard_iou)
+    far = ~is_object & (found.overlap < hard_iou)
+    hard = sample(torch.where(near, OBJECT, IGNORE), round(left * hard_share), 1.0, generator)
+    easy = sample(torch.where(far, OBJECT, IGNORE), left - len(hard), 1.0, generator)
+    return torch.cat([objects, hard, easy])
+
+
+class StageTargets(NamedTuple):
+    """What a mask stage and the category stage after it should answer for one image."""
+
+    labels: Tensor  # (R,) int64 in 0..K, by box overlap
+    matched: Tensor  # (R,) int64, each box's object
+    deltas: Tensor  # (P, 4) from each positive box to its object, weighted
+    crops: Tensor  # (P, M, M) 0. or 1., the object's mask inside the positive box
+
+
+def stage_targets(
+    boxes: Tensor,
+    targets: Targets,
+    positive_iou: float,
+    delta_weights: tuple[float, float, float, float],
+    mask_size: int,
+    binarize: float,
+    mask_frame: tuple[float, float] = (1.0, 1.0),
+) -> StageTargets:
+    """Say what MNC's stages should answer for the boxes that they are given.  [MNC, sections 3.2-3]
+
+    Args:
+        boxes: (R, 4); taken as numbers, no gradient passes into a target.
+        binarize: a mask bin is object where the object covers at least this share of it.
+        mask_frame: (right, down) mask pixels per box pixel, as in `roi_targets`.
+    """
+    boxes = boxes.detach()
+    labels, matched, _ = label_boxes(boxes, targets, positive_iou)
+    positive = labels > 0
+    own, boxes_p = matched[positive], boxes[positive]
+    deltas = encode_boxes(targets.boxes[own].to(boxes.dtype), boxes_p, delta_weights)
+    in_masks = boxes_p * boxes_p.new_tensor(mask_frame * 2)
+    crops = crop_masks(targets.masks, in_masks, mask_size, index=own)
+    return StageTargets(labels, matched, deltas, (crops >= binarize).to(boxes.dtype))
+
+
+def mask_level_labels(
+    crops: Tensor,
+    boxes: Tensor,
+    asked: StageTargets,
+    masks: Tensor,
+    binarize: float,
+    positive_iou: float,
+    mask_frame: tuple[float, float] = (1.0, 1.0),
+) -> Tensor:
+    """The class of each box whose predicted *mask*, too, overlaps its object; others: background.
+    [MNC's released code, MaskLayer]
+
+    Each predicted mask is pasted over its box, cut at the threshold and compared with its object's
+    mask pixel by pixel: what the object has outside of the box counts in the union.
+
+    Args:
+        crops: (P, M, M) in [0, 1], predicted masks of the positive boxes; taken as numbers.
+        boxes: (R, 4) all boxes. asked: their targets. masks: (G, H, W) bool, of the whole image.
+
+    Returns:
+        (R,) int64 in 0..K; never a class where the box's own label is background.
+    """
+    positive = (asked.labels > 0).nonzero().flatten()
+    in_masks = boxes.detach()[positive] * boxes.new_tensor(mask_frame * 2)
+    predicted = paste_masks(crops.detach(), in_masks, tuple(masks.shape[1:])) >= binarize
+    real = masks[asked.matched[positive]]
+    common, union = (predicted & real).sum(dim=(1, 2)), (predicted | real).sum(dim=(1, 2))
+    good = common >= positive_iou * union.clamp(min=1)
+    labels = torch.zeros_like(asked.labels)
+    labels[positive] = torch.where(good, asked.labels[positive], 0)
+    return labels
