@@ -15,6 +15,7 @@ import nbformat
 import pytest
 import yaml
 
+from teachseg.papers import mnc
 from teachseg.papers.mask_rcnn import Config
 from teachseg.train import TrainConfig
 
@@ -278,6 +279,25 @@ def test_deviations_list_every_setting_in_which_the_course_differs():
     table = settings("| setting | paper | course | why |")
     said = {n: (p, c) for n, p, c in table if n in fields}
     assert {n: tuple(map(ast.literal_eval, values)) for n, values in said.items()} == differ
+
+
+def value(words: str):
+    """A number or name as it is written in a table; 1 / 512 is a number too."""
+    top, _, below = words.partition(" / ")
+    return ast.literal_eval(top) / ast.literal_eval(below) if below else ast.literal_eval(words)
+
+
+def test_deviations_list_every_setting_in_which_mnc_and_its_code_differ():
+    configs = mnc.Config.paper(5), mnc.Config.code(5), mnc.Config.course(5)
+    differ = {}
+    for field in dataclasses.fields(mnc.Config):
+        values = tuple(getattr(config, field.name) for config in configs)
+        if values.count(values[0]) < 3:
+            differ[field.name] = values
+    table = rows(ROOT / "lessons" / "deviations.md", "| MNC setting |")
+    assert all(why for *_, why in table)
+    said = {row[0].strip("`"): tuple(value(cell.strip("`")) for cell in row[1:4]) for row in table}
+    assert said == differ
 
 
 def test_deviations_tell_how_the_course_trains():

@@ -85,14 +85,15 @@ def test_progress(said):
     said(exercises.check, "roi.align", lambda *arguments: 0)
     said(exercises.check, "roi.align", lambda *arguments: 1)
     lines = said(exercises.progress, "10").splitlines()
+    lessons = sorted({one.lesson for one in all_exercises().values()})
     assert lines[0] == (
         "10  roi.round         solved       Round as C does: halves away from zero")
     assert [line for line in lines if "roi.align" in line][0].split()[2:4] == ["2", "tries"]
     assert [line for line in lines if "roi.pool " in line][0].split()[2:4] == ["not", "tried"]
     assert lines[-1] == "1 of 7 solved"
-    assert said(exercises.progress).splitlines()[0] == lines[0]
+    assert said(exercises.progress).splitlines()[0].split() == lines[0].split()
     assert said(exercises.progress, 99) == (
-        "Lesson 99 has no exercises. Those that have: 10.\n")
+        f"Lesson 99 has no exercises. Those that have: {', '.join(lessons)}.\n")
 
 
 def test_a_home_that_cannot_be_written_is_told_once(said, desk_of_its_own):
@@ -101,7 +102,7 @@ def test_a_home_that_cannot_be_written_is_told_once(said, desk_of_its_own):
     assert first[0] == "[PASS] roi.round: 7 cases"
     assert first[1].startswith("(Progress is kept only until the kernel ends.")
     assert said(exercises.check, "roi.round", roi.round_half_away) == "[PASS] roi.round: 7 cases\n"
-    assert "1 of 7 solved" in said(exercises.progress)
+    assert f"1 of {len(all_exercises())} solved" in said(exercises.progress)
 
 
 def test_only_an_interrupt_gets_through(said):

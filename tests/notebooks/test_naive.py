@@ -21,8 +21,16 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision import ops
 
-from teachseg.geometry.masks import mask_iou
+from teachseg.datasets.scenes import Scenes
+from teachseg.decoding import voting
+from teachseg.explore.mask_stage import best_possible
+from teachseg.geometry.boxes import decode_boxes
+from teachseg.geometry.masks import crop_masks, mask_iou, paste_masks
 from teachseg.layers import roi
+from teachseg.layers.cascade import CategoryStage, MaskStage, likeliest_class, masked_features
+from teachseg.layers.roi import roi_warp
+from teachseg.learning.losses import class_loss, delta_loss, mask_loss
+from teachseg.learning.targets import StageTargets, mask_level_labels
 from teachseg.structures import Detections, Targets
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
@@ -31,6 +39,16 @@ NOT_COMPARED = {  # (notebook, function): why there is nothing to compare
     ("10", "three_by_three"): "draws",
     ("10", "product"): "draws",
     ("10", "random_boxes"): "makes inputs",
+    ("12", "masked_boxes"): "calls the library's feature_map and look_inside, one after the other",
+    ("12", "side_by_side"): "draws",
+    ("12", "spoiled_masks"): "makes inputs",
+    ("12", "right_and_sure"): "counts what the notebook's model says",
+    ("12", "exchange"): "counts what the notebook's model says",
+    ("12", "both_rankings"): "calls the library's trace, join_instances and decide",
+    ("13", "toy_loss"): "calls the library's decode_boxes and roi_warp",
+    ("13", "stage_2_loss"): "calls the library's look_inside; checked by finite differences there",
+    ("13", "pulls"): "calls the library's look_inside and name_masks, and autograd",
+    ("13", "draw_pulls"): "draws",
     ("22", "live"): "settings of a training run",
     ("22", "course"): "settings of a training run",
     ("22", "full"): "settings of a training run",
@@ -290,6 +308,234 @@ def test_align_as_matrices(align_matrix, align_vectorised):
             for (x1, y1, x2, y2), a_y, a_x in zip(boxes * SCALE, down, across):
                 same(align_matrix(y1, y2, bins, 7, samples), a_y)
                 same(align_matrix(x1, x2, bins, 9, samples), a_x)
+
+
+# ---- 11: MNC's mask stage -----------------------------------------------------------------------
+
+
+def mask_and_boxes(number: int = 30) -> tuple[Tensor, Tensor]:
+    """A mask of (12, 15) pixels, and boxes around and in it; every third smaller than a pixel."""
+    draw = torch.Generator().manual_seed(5)
+    mask = torch.rand(12, 15, generator=draw) > 0.4
+    corner = torch.rand(number, 2, generator=draw) * 20 - 4
+    side = torch.rand(number, 2, generator=draw) * 9 + 1
+    side[::3] = side[::3] / 12
+    return mask, torch.cat([corner, corner + side], dim=1)
+
+
+@compares("11", "crop_loop", "cover_matrix", "crop_vectorised")
+def test_crops(crop_loop, cover_matrix, crop_vectorised):
+    mask, boxes = mask_and_boxes()
+    for size in (1, 4):
+        library = crop_masks(mask.expand(len(boxes), -1, -1), boxes, size)
+        for box, shares in zip(boxes.tolist(), library):
+            x1, y1, x2, y2 = box
+            by_axis = cover_matrix(y1, y2, size, 12) @ mask.float() @ cover_matrix(
+                x1, x2, size, 15).T
+            for ours in (crop_loop(mask, box, size), crop_vectorised(mask, box, size), by_axis):
+                torch.testing.assert_close(ours, shares, rtol=0, atol=5e-4)  # bins of 0.02 pixels
+
+
+@compares("11", "grown", "limits")
+def test_areas_and_limits_of_true_masks(grown, limits):
+    scenes = [Scenes("naive", 3)[i] for i in range(3)]
+    pairs = [(mask, box) for _, one in scenes for mask, box in zip(one.masks, one.boxes)]
+    for m in (3, 9):
+        best = torch.tensor([best_possible(mask, box, m)[1] for mask, box in pairs])
+        torch.testing.assert_close(limits(scenes, m), best)
+        areas = torch.stack([best_possible(mask, box, m)[0].sum() * (box[2:] - box[:2]).prod()
+                             / m**2 / mask.sum() for mask, box in pairs])
+        at = grown(scenes, m, (0.5, 1.1))
+        torch.testing.assert_close(at, torch.stack([areas.mean(), torch.tensor(0.0)]))
+    assert (limits(scenes, 64, binarize=False) > 0.97).all()  # as fine as the pixels
+
+
+@compares("11", "head_loop", "head_vectorised")
+def test_the_mask_head(head_loop, head_vectorised):
+    draw = torch.Generator().manual_seed(6)
+    head = MaskStage(3, 4, 7, 5).requires_grad_(False)
+    for parameter in head.parameters():
+        parameter.copy_(torch.randn(parameter.shape, generator=draw))
+    features = torch.randn(6, 3, 4, 4, generator=draw)
+    layers = (head.hidden.weight, head.hidden.bias, head.masks.weight.T.reshape(7, 5, 5),
+              head.masks.bias.view(5, 5))
+    torch.testing.assert_close(head_vectorised(features, *layers), head(features))
+    for block, logits in zip(features, head(features)):
+        torch.testing.assert_close(head_loop(block, *layers), logits, rtol=1e-4, atol=1e-4)
+
+
+@compares("11", "loss_loop", "loss_vectorised")
+def test_the_mask_loss(*ours):
+    """The library's mean over positives; a weight of 2 counts a box twice."""
+    draw = torch.Generator().manual_seed(7)
+    for number in (1, 6):
+        logits = 6 * torch.randn(number, 3, 3, generator=draw)
+        wanted = (torch.rand(number, 3, 3, generator=draw) > 0.5).float()
+        weights = torch.tensor([1.0, 0, 1, 2, 0, 1])[:number]
+        times = weights.long()
+        library = mask_loss(logits.repeat_interleave(times, 0), wanted.repeat_interleave(times, 0))
+        for function in ours:
+            torch.testing.assert_close(function(logits, wanted, weights), library)
+            assert function(logits, wanted, 0 * weights) == 0
+
+
+@compares("11", "tent_matrix", "paste_vectorised")
+def test_pasting(tent_matrix, paste_vectorised):
+    draw = torch.Generator().manual_seed(8)
+    corner = torch.randint(-6, 12, (40, 2), generator=draw)
+    boxes = torch.cat([corner, corner + torch.randint(1, 15, (40, 2), generator=draw)], dim=1)
+    for side in (1, 5):
+        crops = torch.rand(40, side, side, generator=draw)
+        library = paste_masks(crops, boxes.float(), (9, 11))
+        for crop, box, expected in zip(crops, boxes.tolist(), library):
+            same(paste_vectorised(crop, box, (9, 11)), expected)
+            same(tent_matrix(box[1], box[3], side, 9) @ crop
+                 @ tent_matrix(box[0], box[2], side, 11).T, expected)
+
+
+# ---- 12: the category stage ---------------------------------------------------------------------
+
+
+@compares("12", "masked_loop", "masked_vectorised")
+def test_masked(*ours):
+    draw = torch.Generator().manual_seed(5)
+    for rois, channels, size in ((1, 1, 1), (3, 2, 4), (2, 5, 3), (0, 2, 4)):
+        features = torch.randn(rois, channels, size, size, generator=draw)
+        masks = torch.rand(rois, size, size, generator=draw)
+        masks[::2] = masks[::2].round()
+        for function in ours:
+            same(function(features, masks), masked_features(features, masks))
+
+
+@compares("12", "resize_loop", "resize_matrix")
+def test_resizing_a_mask(resize_loop, resize_matrix):
+    draw = torch.Generator().manual_seed(6)
+    for side, size in ((28, 14), (21, 14), (14, 14), (3, 7), (1, 4), (9, 2)):
+        mask = torch.rand(side, side, generator=draw)
+        library = masked_features(torch.ones(1, 1, size, size), mask[None])[0, 0]
+        A = resize_matrix(side, size)
+        same(resize_loop(mask, size), library)
+        same(A @ mask @ A.T, library)
+
+
+@compares("12", "nudged_slope")
+def test_the_slope_of_a_mask(nudged_slope):
+    draw = torch.Generator().manual_seed(7)
+    for channels, size in ((1, 2), (4, 3)):
+        block, slope = torch.randn(2, channels, size, size, generator=draw, dtype=torch.float64)
+        mask = torch.rand(size, size, generator=draw, dtype=torch.float64).requires_grad_()
+        masked_features(block[None], mask[None]).backward(slope[None])
+        same(nudged_slope(block, mask.detach(), slope), mask.grad)
+
+
+@compares("12", "two_pathways")
+def test_two_pathways(two_pathways):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        stages = [CategoryStage(3, 4, 6, 2), CategoryStage(2, 6, 5, 1)]
+    draw = torch.Generator().manual_seed(8)
+    for stage, channels, size in zip(stages, (3, 2), (4, 6)):
+        block, masked = torch.randn(2, 5, channels, size, size, generator=draw)
+        with torch.no_grad():
+            for ours, theirs in zip(two_pathways(stage, block, masked), stage(block, masked)):
+                same(ours, theirs)
+
+
+@compares("12", "mask_label_loop")
+def test_the_label_that_counts_the_mask(mask_label_loop):
+    draw, none = torch.Generator().manual_seed(9), torch.zeros(1, 4)
+    labels = set()
+    for _ in range(60):
+        corner = torch.rand(2, generator=draw) * 10
+        box = torch.cat([corner, corner + 2 + torch.rand(2, generator=draw) * 8])[None]
+        crop = torch.rand(1, 4, 4, generator=draw) * 1.5
+        pasted = paste_masks(crop, box, (20, 20))
+        real = (pasted >= 0.45) ^ (torch.rand(1, 20, 20, generator=draw) < 0.08)
+        for threshold in (0.4, 0.5):
+            asked = StageTargets(torch.tensor([3]), torch.tensor([0]), none, crop)
+            library = int(mask_level_labels(crop, box, asked, real, threshold, 0.5))
+            assert mask_label_loop(pasted[0], real[0], 3, threshold, 0.5) == library
+            labels.add(library)
+    assert labels == {0, 3}
+
+
+@compares("12", "class_loss_loop", "box_loss_loop")
+def test_the_terms_of_stage_3(class_loss_loop, box_loss_loop):
+    draw = torch.Generator().manual_seed(10)
+    for count, classes in ((1, 1), (7, 4), (0, 2)):
+        logits = 3 * torch.randn(count, classes + 1, generator=draw)
+        labels = torch.randint(0, classes + 1, (count,), generator=draw)
+        assert class_loss_loop(logits, labels) == pytest.approx(float(class_loss(logits, labels)),
+                                                                abs=1e-5)
+        deltas = 2 * torch.randn(count, classes + 1, 4, generator=draw)
+        positive = labels > 0
+        wanted = torch.randn(int(positive.sum()), 4, generator=draw)
+        library = delta_loss(deltas[positive, labels[positive]], wanted, count, 1.0)
+        assert box_loss_loop(deltas, labels, wanted) == pytest.approx(float(library), abs=1e-5)
+
+
+# ---- 13: the cascade ----------------------------------------------------------------------------
+
+
+def some_boxes(number: int, draw: torch.Generator) -> Tensor:
+    corner = torch.rand(number, 2, generator=draw) * 10
+    return torch.cat([corner, corner + 2 + torch.rand(number, 2, generator=draw) * 10], dim=1)
+
+
+@compares("13", "next_boxes_loop", "next_boxes_vectorised")
+def test_new_boxes(*ours):
+    draw, weights = torch.Generator().manual_seed(11), (10, 10, 5, 5)
+    for number, classes in ((1, 1), (9, 4), (0, 2)):
+        boxes = some_boxes(number, draw)
+        deltas = 3 * torch.randn(number, classes + 1, 4, generator=draw)
+        logits = torch.randn(number, classes + 1, generator=draw)
+        logits[::2, 0] = 9  # background is likeliest, and must not choose
+        own = deltas[torch.arange(number), likeliest_class(logits)]
+        for function in ours:
+            same(function(boxes, deltas, logits, weights), decode_boxes(own, boxes, weights))
+
+
+@compares("13", "edge_slopes_loop", "delta_gradient_vectorised")
+def test_the_gradient_that_moves_a_box(edge_slopes_loop, delta_gradient_vectorised):
+    draw = torch.Generator().manual_seed(12)
+    for bins in (1, 2, 5):
+        features = torch.randn(15, generator=draw, dtype=torch.float64)
+        slopes = torch.randn(bins, generator=draw, dtype=torch.float64)
+        anchor = torch.tensor([[2.0, 1, 9, 2]], dtype=torch.float64)
+        deltas = 0.2 * torch.randn(1, 4, generator=draw, dtype=torch.float64)
+        deltas[0, 1::2] = 0  # up and down the map is the same everywhere
+        leaf = deltas.clone().requires_grad_()
+        boxes = decode_boxes(leaf, anchor)
+        rois = torch.nn.functional.pad(boxes, (1, 0))
+        read = roi_warp(features.expand(1, 1, 4, 15), rois, (1, bins))[0, 0, 0]
+        (read * slopes).sum().backward()
+        x1, _, x2, _ = boxes[0].tolist()
+        to_x1, to_x2 = edge_slopes_loop(features, x1, x2, slopes)
+        at_edges = torch.stack([to_x1, 0 * to_x1, to_x2, 0 * to_x2])[None]
+        same(delta_gradient_vectorised(at_edges, deltas, anchor), leaf.grad)
+
+
+@compares("13", "delta_gradient_vectorised")
+def test_from_edges_to_deltas(delta_gradient_vectorised):
+    draw = torch.Generator().manual_seed(13)
+    anchors, slopes = some_boxes(8, draw), torch.randn(8, 4, generator=draw)
+    deltas = (0.5 * torch.randn(8, 4, generator=draw)).requires_grad_()
+    (decode_boxes(deltas, anchors) * slopes).sum().backward()
+    same(delta_gradient_vectorised(slopes, deltas.detach(), anchors), deltas.grad)
+
+
+@compares("13", "vote_loop", "vote_vectorised")
+def test_voting(*ours):
+    draw = torch.Generator().manual_seed(14)
+    for number, merge_iou in ((1, 0.5), (12, 0.5), (12, 0.2)):
+        boxes, crops = some_boxes(number, draw), torch.rand(number, 5, 5, generator=draw)
+        scores = torch.rand(number, 4, generator=draw)
+        votes = voting.cast_votes(boxes, scores, merge_iou=merge_iou)
+        means = voting.average_masks(boxes, crops, votes.weights, (24, 25))
+        pasted = paste_masks(crops, boxes, (24, 25))
+        for row, label, mean in zip(votes.kept.tolist(), votes.labels.tolist(), means):
+            for function in ours:
+                same(function(boxes, pasted, scores, row, label, merge_iou), mean)
 
 
 # ---- 22: a loss, and the kinds of errors --------------------------------------------------------

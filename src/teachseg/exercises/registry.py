@@ -18,7 +18,8 @@ from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
-PAGES = ("roi",)  # modules of this package that hold exercises, in the order of their lessons
+# Modules of this package that hold exercises, in the order of their lessons.
+PAGES = ("roi", "mnc_mask", "mnc_category", "mnc_cascade")
 IMPORTS = "import math\n\nimport torch\n"  # what a solution may use
 
 

@@ -7,7 +7,7 @@ Letters
 
 `masks` are image-sized and bool; `crops` are M x M floats in [0, 1] that live in a box.
 
-Lesson: 01 (overlaps), 21 (cutting and pasting)
+Lesson: 01 (overlaps), 11, 21 (cutting and pasting)
 """
 
 import torch

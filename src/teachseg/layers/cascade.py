@@ -10,7 +10,7 @@ Letters
 What the heads are given is already read from the boxes (`layers.roi.roi_warp`); no boxes here but
 in `CornersAsReleased`, where they are (x1, y1, x2, y2).
 
-Lesson: 11 (mask stage, masked features), 12 (category stage)
+Lesson: 11 (mask stage, masked features), 12 (category stage), 13 (stage bridge)
 """
 
 from collections.abc import Sequence

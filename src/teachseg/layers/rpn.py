@@ -8,7 +8,7 @@ Letters
 
 Boxes are (x1, y1, x2, y2) in image pixels.
 
-Lesson: 05 (the network), 06 (the proposals)
+Lesson: 05 (the network), 06 (the proposals), 13 (the gradient to the boxes)
 """
 
 import torch

@@ -7,7 +7,7 @@ Letters
     A  anchors drawn        R  rois drawn        P  positives among them
     K  object classes       M  side of a mask, in bins
 
-Lesson: 05 (anchors), 21 (rois and masks)
+Lesson: 05 (anchors), 11, 12 (MNC's stages), 21 (rois and masks)
 """
 
 import torch

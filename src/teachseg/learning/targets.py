@@ -11,7 +11,7 @@ Letters
 
 Boxes are (x1, y1, x2, y2) in image pixels.
 
-Lesson: 05 (anchors), 21 (rois and masks), 12 (MNC's stages)
+Lesson: 05 (anchors), 11, 12 (MNC's stages), 21 (rois and masks)
 """
 
 from typing import NamedTuple
