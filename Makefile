@@ -49,6 +49,7 @@ data: base
 
 bench: ready
 	$(VENV)/python tests/bench/run.py $(BENCH)
+	$(VENV)/python tests/bench/bench_mnc.py --full
 
 # --- set-up: what the course needs (base), and what the checks need besides (ready) ---
 

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from clock import compare, percentile, show  # noqa: E402
 
+from teachseg.checkpoints import load  # noqa: E402
 from teachseg.datasets.scenes import CLASSES, Scenes  # noqa: E402
 from teachseg.learning.losses import total  # noqa: E402
 from teachseg.papers import mask_rcnn, mnc  # noqa: E402
@@ -66,7 +67,7 @@ def lines() -> list[dict]:
         found.append(compare(f"training step, 8 scenes of 128 x 128 ({note})",
                              stepper(mnc, ours), stepper(mask_rcnn, theirs), repeats=9))
     images = [Scenes("val", 20)[i][0] for i in range(20)]
-    ours, theirs = load(mnc, "mnc"), load(mask_rcnn, "mask_rcnn")
+    ours, theirs = load("mnc"), load("mask_rcnn")
     found.append(compare("prediction, 20 scenes one by one (the shipped models)",
                          lambda: [mnc.predict(ours, [image]) for image in images],
                          lambda: [mask_rcnn.predict(theirs, [image]) for image in images],
@@ -74,16 +75,9 @@ def lines() -> list[dict]:
     return found
 
 
-def load(page, name: str):
-    """The shipped model."""
-    from teachseg import checkpoints
-
-    return checkpoints.load(name)
-
-
 def stage_rows(scenes: int = 20) -> list[dict]:
     """Milliseconds of each stage of the shipped model on one scene: median, 10 % and 90 %."""
-    model, split = load(mnc, "mnc"), Scenes("val", scenes)
+    model, split = load("mnc"), Scenes("val", scenes)
     times = [mnc.stage_times(model, split[i][0]) for i in range(scenes)]
     times = times[2:]  # the first ones warm up
     rows = []
