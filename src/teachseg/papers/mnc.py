@@ -193,7 +193,7 @@ class Config:
             post_nms_test=50, proposal_min_side=4, roi_draw=32, roi_object_share=0.4,
             # paper: 28 x 28 bins, then the largest of 2 x 2. A box is 4 to 18 cells wide here: 14
             # bins already see each cell.
-            warp_size=14, mask_hidden=160, hidden=160,
+            warp_size=14, mask_hidden=160, hidden=160, min_score=0.05,
             # paper: the whole gradient to the boxes. From random weights it outshouts the RPN's own
             # (1 / 1024 an anchor in batches of 8 x 128), and proposals drift off their objects.
             box_gradient="limited", gradient_limit=1 / 8192, bridge_limit=1 / 4096,
