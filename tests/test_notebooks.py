@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 COURSE = [  # the notebooks that exist today
     "00_start_here", "10_roi_pool_warp_align", "11_mnc_mask_stage", "12_mnc_category_stage",
-    "13_mnc_cascade", "22_mask_rcnn_train_and_test",
+    "13_mnc_cascade", "14_mnc_train_and_test", "22_mask_rcnn_train_and_test",
 ]
 
 TAGS = {"nbval-ignore-output", "raises-exception", "hide-input"}

@@ -11,6 +11,7 @@ import builtins
 import math
 import symtable
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -18,11 +19,13 @@ import nbformat
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision import ops
 
 from teachseg.datasets.scenes import Scenes
 from teachseg.decoding import voting
+from teachseg.evaluate import MaskAP, average_precision, precision_recall
 from teachseg.explore.mask_stage import best_possible
 from teachseg.geometry.boxes import decode_boxes
 from teachseg.geometry.masks import crop_masks, mask_iou, paste_masks
@@ -31,6 +34,7 @@ from teachseg.layers.cascade import CategoryStage, MaskStage, likeliest_class, m
 from teachseg.layers.roi import roi_warp
 from teachseg.learning.losses import class_loss, delta_loss, mask_loss
 from teachseg.learning.targets import StageTargets, mask_level_labels
+from teachseg.papers import mnc
 from teachseg.structures import Detections, Targets
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
@@ -49,6 +53,12 @@ NOT_COMPARED = {  # (notebook, function): why there is nothing to compare
     ("13", "stage_2_loss"): "calls the library's look_inside; checked by finite differences there",
     ("13", "pulls"): "calls the library's look_inside and name_masks, and autograd",
     ("13", "draw_pulls"): "draws",
+    ("14", "reached"): "asks the gradients of the notebook's model",
+    ("14", "live"): "settings of a training run",
+    ("14", "course"): "settings of a training run",
+    ("14", "full"): "settings of a training run",
+    ("14", "draw_losses"): "draws",
+    ("14", "wrongs"): "counts what judge says of one scene of the notebook",
     ("22", "live"): "settings of a training run",
     ("22", "course"): "settings of a training run",
     ("22", "full"): "settings of a training run",
@@ -576,6 +586,126 @@ def test_the_kinds_of_errors(judge, mend):
         assert (taken == {0, 1}) == (kind in ("wrong class", "loose mask"))
     _, fewer = mend(found, real, "missed")  # as if the second had never been there
     assert fewer.labels.tolist() == [1] and torch.equal(fewer.masks, real.masks[:1])
+
+
+# ---- 14: parameters and work counted, terms of losses, AP^r -------------------------------------
+
+SMALL_VGG = ((3, 4), (4, 4), (4, 6), (6, 6), (6, 8), (8, 8), (8, 8), (8, 5), (5, 5), (5, 5))
+
+
+@compares("14", "linear_parameters", "conv_parameters")
+def test_parameters_of_a_layer(linear_parameters, conv_parameters):
+    for inputs, outputs, side in ((1, 1, 1), (3, 7, 3), (12, 5, 1), (6, 2, 5)):
+        linear = nn.Linear(inputs, outputs, device="meta")
+        assert linear_parameters(inputs, outputs) == sum(p.numel() for p in linear.parameters())
+        conv = nn.Conv2d(inputs, outputs, side, device="meta")
+        assert conv_parameters(inputs, outputs, side) == sum(p.numel() for p in conv.parameters())
+
+
+@compares("14", "parameters_by_hand")
+def test_parameters_of_the_papers_model(parameters_by_hand):
+    for m in (14, 21, 28):
+        with torch.device("meta"):
+            model = mnc.MNC(replace(mnc.Config.paper(20), mask_size=m))
+        convs = [(c.in_channels, c.out_channels) for c in model.backbone.modules()
+                 if isinstance(c, nn.Conv2d)]
+        for name, count in parameters_by_hand(convs, m).items():
+            assert count == sum(p.numel() for p in getattr(model, name).parameters()), name
+
+
+@compares("14", "work_by_hand")
+def test_work_is_what_torch_counts(work_by_hand):
+    with torch.device("meta"):
+        model = mnc.MNC(mnc.Config.paper(20))
+        for height, width, boxes in ((64, 96, 3), (75, 101, 1)):
+            convs = [c for c in model.backbone.modules() if isinstance(c, nn.Conv2d)]
+            pairs = [(c.in_channels, c.out_channels) for c in convs]
+            work = work_by_hand(pairs, (1, 3, 6, 9), height, width, boxes)
+            block = torch.empty(boxes, 512, 14, 14)
+            image = torch.empty(1, 3, height, width)
+            features = mnc.feature_map(model, image)
+            for name, part, given in (("conv", model.backbone, (image,)),
+                                      ("stage 1", model.rpn_head, ([features],)),
+                                      ("stage 2", model.mask_stage, (block,)),
+                                      ("stage 3", model.category_stage, (block, block))):
+                with FlopCounterMode(display=False) as counter:
+                    part(*given)
+                assert counter.get_total_flops() == 2 * work[name], name
+
+
+@compares("14", "log_loss", "class_loss_of", "smooth_l1")
+def test_terms_of_the_ten_losses(log_loss, class_loss_of, smooth_l1):
+    draw = torch.Generator().manual_seed(14)
+    logits = torch.randn(40, 6, generator=draw, dtype=torch.float64) * 20
+    for row, label in zip(logits, torch.randint(0, 6, (40,), generator=draw)):
+        theirs = F.cross_entropy(row[None], label[None])
+        assert math.isclose(class_loss_of(row.tolist(), int(label)), theirs, abs_tol=1e-9)
+    for logit in logits.flatten()[:80]:
+        for wanted in (0.0, 1.0):
+            theirs = F.binary_cross_entropy_with_logits(logit, torch.full_like(logit, wanted))
+            assert math.isclose(log_loss(float(logit), wanted), theirs, abs_tol=1e-9)
+    for beta in (1 / 9, 1.0):
+        for x in torch.linspace(-3, 3, 41, dtype=torch.float64):
+            theirs = F.smooth_l1_loss(x, torch.zeros_like(x), beta=beta)
+            assert math.isclose(smooth_l1(float(x), beta), theirs, abs_tol=1e-12)
+
+
+@compares("14", "two_stages_by_hand")
+def test_the_losses_of_two_stages(two_stages_by_hand):
+    draw, config = torch.Generator().manual_seed(15), mnc.Config.course(3)
+    for rois, labels in ((1, [0]), (5, [0, 2, 0, 3, 1]), (2, [1, 1])):
+        labels = torch.tensor(labels)
+        positive = int((labels > 0).sum())
+        asked = mnc.Asked(labels, torch.randn(positive, 4, generator=draw),
+                          torch.rand(positive, 6, 6, generator=draw).round(), [])
+        said = mnc.Named(torch.zeros(rois, 1, 2, 2), *(torch.randn(rois, 4, generator=draw)
+                                                       for _ in range(2)),
+                         torch.randn(rois, 4, 4, generator=draw))
+        mask_logits = torch.randn(rois, 6, 6, generator=draw)
+        seg_labels = labels * (torch.rand(rois, generator=draw) < 0.5)
+        theirs = mnc.stage_losses(config, mask_logits, said, asked, seg_labels)
+        ours = two_stages_by_hand(mask_logits, said, asked, seg_labels, config.box_beta)
+        assert ours.keys() == theirs.keys()
+        for name in ours:
+            assert ours[name] == pytest.approx(float(theirs[name]), abs=1e-5), name
+
+
+@compares("14", "ap_loop", "ap_vectorised")
+def test_ap_with_eleven_recalls(*ours):
+    draw = torch.Generator().manual_seed(16)
+    for count in (0, 1, 5, 10, 30):
+        for _ in range(12):
+            right = (torch.rand(count, generator=draw) < 0.6).int()
+            objects = int(right.sum()) + int(torch.randint(0, 6, (), generator=draw))
+            objects = max(objects, 1)
+            falling = torch.linspace(1, 0, count)
+            theirs = average_precision(*precision_recall(falling, right.bool(), objects))
+            for function in ours:
+                assert math.isclose(function(right, objects), theirs, abs_tol=1e-9)
+
+
+@compares("14", "judge")
+def test_what_is_right_is_what_ap_r_counts(judge):
+    """Of random scenes, the right ones of each class are the library's true positives."""
+    draw = torch.Generator().manual_seed(17)
+    for _ in range(20):
+        real = Targets(*spans(torch.randint(1, 3, (3,), generator=draw).tolist(),
+                              (0, 30), (35, 60), (70, 100)))
+        begin = torch.tensor([0, 35, 70, 0, 35, 70]) + torch.randint(-8, 9, (6,), generator=draw)
+        begin = begin.clamp(min=0).tolist()
+        boxes, labels, masks = spans(torch.randint(1, 3, (6,), generator=draw).tolist(),
+                                     *((b, b + 26) for b in begin))
+        found = Detections(boxes, labels, torch.linspace(0.9, 0.2, 6), masks)
+        for least in (0.5, 0.7):
+            kinds, taken = judge(found, real, least)
+            assert kinds.count("right") == len(taken)
+            metric = MaskAP(2)
+            metric.add(found, real)
+            counted = 0
+            for label in (1, 2):
+                _, precision, _ = metric.curve(label, least)
+                counted += round(len(precision) * float(precision[-1])) if len(precision) else 0
+            assert kinds.count("right") == counted
 
 
 # ---- the taking itself, on notebooks of a few cells ---------------------------------------------

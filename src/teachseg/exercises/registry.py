@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 # Modules of this package that hold exercises, in the order of their lessons.
-PAGES = ("roi", "mnc_mask", "mnc_category", "mnc_cascade")
+PAGES = ("roi", "mnc_mask", "mnc_category", "mnc_cascade", "mnc_test")
 IMPORTS = "import math\n\nimport torch\n"  # what a solution may use
 
 
