@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pickle
+from importlib import import_module
 
 import pytest
 import torch
@@ -199,17 +200,17 @@ def test_a_folder_that_is_not_there(model, tmp_path):
 # ---- The one that the project ships -------------------------------------------------------------
 
 
-def test_the_shipped_checkpoint_is_as_good_as_its_manifest_says():
+@pytest.mark.parametrize("name", checkpoints.MODELS)
+def test_the_shipped_checkpoint_is_as_good_as_its_manifest_says(name):
     """The first 20 of its 200 validation scenes: near the manifest's numbers, if not equal."""
-    file = checkpoints.SHIPPED / "mask_rcnn.safetensors"
-    if not file.exists():
-        pytest.skip("data/checkpoints/mask_rcnn.safetensors is not here yet")
-    facts = checkpoints.manifest("mask_rcnn")
+    file = checkpoints.SHIPPED / f"{name}.safetensors"
+    facts, page = checkpoints.manifest(name), import_module(f"teachseg.papers.{name}")
     assert file.stat().st_size <= 8e6
     assert {"config", "seed", "steps", "device", "seconds", "losses", "metrics", "command",
             "curve", "classes"} <= facts.keys()
-    model = checkpoints.load("mask_rcnn", num_classes=len(CLASSES))
+    model = checkpoints.load(name, num_classes=len(CLASSES))
+    assert model.config == page.Config.course(len(CLASSES))  # what its command would make today
     scenes = Scenes("val", 20)
-    numbers = evaluate_pairs(((predict(model, [x])[0], y) for x, y in scenes), len(CLASSES))
+    numbers = evaluate_pairs(((page.predict(model, [x])[0], y) for x, y in scenes), len(CLASSES))
     assert numbers["AP50"] == pytest.approx(facts["metrics"]["AP50"], abs=0.1)
     assert numbers["AP"] == pytest.approx(facts["metrics"]["AP"], abs=0.1)

@@ -1,4 +1,5 @@
-"""MNC beside Mask R-CNN, on the same scenes and cores in the same run; and where its time goes.
+"""MNC beside Mask R-CNN, on the same scenes and cores in the same run; where its time goes; and
+what voting and the last two stages are worth.
 
     python tests/bench/bench_mnc.py [--full] [--json FILE]
 
@@ -25,6 +26,7 @@ from clock import compare, percentile, show  # noqa: E402
 
 from teachseg.checkpoints import load  # noqa: E402
 from teachseg.datasets.scenes import CLASSES, Scenes  # noqa: E402
+from teachseg.evaluate import evaluate_pairs  # noqa: E402
 from teachseg.learning.losses import total  # noqa: E402
 from teachseg.papers import mask_rcnn, mnc  # noqa: E402
 
@@ -88,6 +90,21 @@ def stage_rows(scenes: int = 20) -> list[dict]:
     return rows
 
 
+def accuracy_rows(scenes: int = 200) -> list[dict]:
+    """mAP^r of the shipped model on validation scenes, with and without voting, 3 and 5 stages."""
+    model, split, rows = load("mnc"), Scenes("val", scenes), []
+    items, config = [split[i] for i in range(scenes)], model.config
+    for stages in (3, 5):
+        for voting in (False, True):
+            model.config = replace(config, stages_test=stages, voting=voting)
+            pairs = ((mnc.predict(model, [image])[0], target) for image, target in items)
+            numbers = evaluate_pairs(pairs, K)
+            rows.append({"stages": stages, "voting": voting, "scenes": scenes} | {
+                name: numbers[name] for name in ("APr50", "APr60", "APr70", "APr80", "APr90",
+                                                 "AP", "AP50", "AP75")})
+    return rows
+
+
 def full_row() -> dict:
     """The paper's model with random weights on one image of 600 x 1000; memory of the process."""
     torch.manual_seed(0)
@@ -123,10 +140,15 @@ def main() -> None:
         paper = "-" if row["paper_ms"] is None else row["paper_ms"]
         print(f"{row['stage']:<10} {row['ms']:8.2f}  ({row['low']:.2f} - {row['high']:.2f})"
               f"{paper!s:>14}")
+    accuracy = accuracy_rows()
+    print(f"\n{'stages':<8}{'voting':<8}{'AP^r@.5':>8}{'@.7':>8}{'@.9':>8}{'AP':>8}")
+    for row in accuracy:
+        print(f"{row['stages']:<8}{'yes' if row['voting'] else 'no':<8}{row['APr50']:8.3f}"
+              f"{row['APr70']:8.3f}{row['APr90']:8.3f}{row['AP']:8.3f}")
     if options.json:
         facts = {"torch": torch.__version__, "threads": torch.get_num_threads(),
                  "machine": platform.machine(), "command": " ".join(sys.argv), "lines": found,
-                 "stages": rows, "full": full}
+                 "stages": rows, "accuracy": accuracy, "full": full}
         options.json.write_text(json.dumps(facts, indent=2) + "\n")
 
 
