@@ -17,7 +17,7 @@ help:
 	@echo "make test            every check: style, notebooks, unit tests"
 	@echo "make test-fast       style and unit tests, without the notebooks and the slow tests"
 	@echo "make test-notebooks  only the notebooks: run them again and compare every number"
-	@echo "make mutants         plant faults in the library; the unit tests must find each (minutes)"
+	@echo "make mutants         plant faults in the library; unit tests must find each, notebooks most"
 	@echo "make notebooks       make the notebooks' stored outputs again"
 	@echo "make data            bring the table of files in data/README.md up to date"
 	@echo "make bench           compare speed and accuracy with torchvision (prints ratios; many minutes)"
@@ -39,7 +39,7 @@ test-notebooks: ready
 	$(VENV)/python scripts/check_notebooks.py
 
 mutants: ready
-	$(VENV)/python tests/mutants/gate.py
+	$(VENV)/python tests/mutants/gate.py --notebooks
 
 notebooks: ready
 	$(VENV)/python scripts/make_notebooks.py

@@ -5,8 +5,9 @@ A server, a kernel and a browser of their own; screenshots are kept in artefacts
 How quick it must be: from a key on a slider to the frame that shows the new caption 100 ms (median)
 and 200 ms (95 % of the keys), and at least 30 frames a second while the box is dragged. That is for
 a quiet machine, and other tests may run beside these. So what other programs took of the processors
-meanwhile is measured too; where it was more than `QUIET`, three times as long, and a third of the
-frames, are enough (`Others.slack`). All of it is printed, and kept in artefacts/latency.json.
+meanwhile is measured too. Where it was more than `QUIET`, three times as long, and a third of the
+frames, are enough; and where they left less than a third of the processors, ten times and a tenth.
+All of it is printed, and kept in artefacts/latency.json.
 """
 
 import json
@@ -29,14 +30,15 @@ from teachseg.cli import copy_to_work_in
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 60  # for the server to start, and for the notebook to run
+SECONDS = 120  # for the server to start, and for the notebook to run; a quarter on a quiet machine
 TOKEN = "learner"
 KEYS = 24  # on a slider, one after the other
 
 MEDIAN, MOST = 100.0, 200.0  # ms from a key to the new caption: median, and 95 % of the keys
 FRAMES = 30.0                # a second while the box is dragged
 QUIET = 0.15                 # processors that other programs may take on a quiet machine
-SLACK = 3.0                  # how much slower a busy machine may be
+CROWDED = 2 / 3              # share of all processors that they take on a crowded one
+BUSY_SLACK, CROWDED_SLACK = 3.0, 10.0  # how much slower things may be there
 
 SETTINGS = {  # JupyterLab's own, that a test needs otherwise
     "notebook-extension/tracker": {"windowingMode": "none"},  # cells off the screen exist too
@@ -219,7 +221,9 @@ class Others:
     @property
     def slack(self) -> float:
         """How much slower than on a quiet machine things may be."""
-        return 1.0 if self.busy <= QUIET else SLACK
+        if self.busy <= QUIET:
+            return 1.0
+        return BUSY_SLACK if self.busy <= CROWDED * os.cpu_count() else CROWDED_SLACK
 
 
 def keep(artefacts: Path, what: str, others: Others, **facts: float) -> None:
@@ -412,6 +416,8 @@ def test_what_other_programs_do_is_told_from_what_we_started():
     subprocess.run(["sh", "-c", '"$0" -c "$1" &', sys.executable, WORK], check=True)
     with Others() as others:
         time.sleep(1)
-    assert others.busy > 0.2 > QUIET and others.slack == SLACK
-    others.busy = QUIET
-    assert others.slack == 1
+    assert others.busy > 0.2 > QUIET
+    slacks = []
+    for others.busy in (0.0, QUIET, QUIET + 0.01, os.cpu_count() * 0.66, os.cpu_count() * 0.67):
+        slacks.append(others.slack)
+    assert slacks == [1, 1, BUSY_SLACK, BUSY_SLACK, CROWDED_SLACK]

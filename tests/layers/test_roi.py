@@ -12,6 +12,7 @@ from torch.autograd import gradcheck
 
 from teachseg.layers import roi
 from teachseg.layers.roi import (
+    align_samples,
     axis_matrix,
     axis_weights,
     roi_align,
@@ -20,6 +21,7 @@ from teachseg.layers.roi import (
     roi_warp,
     round_half_away,
     to_rois,
+    warp_samples,
 )
 
 OPERATORS = {
@@ -151,6 +153,23 @@ def test_axis_weights_by_hand():
     assert weights.tolist() == [[[0.75, 0.25, 1.0, 0.0]]]
     matrix = axis_matrix(roi.AxisWeights(cells, weights / 2), 3)
     assert matrix.tolist() == [[[0, 0.375, 0.625]]]
+
+
+def test_where_samples_lie_by_hand():
+    """A box from 1, 6 long, and one from 0, 3 long; three bins are 2 and 1 long.
+
+    The warp reads beginnings. One sample a bin lies in its middle, two at 1/4 and 3/4 of it; a box
+    that takes fewer than the most has its last again, and one that takes none is read as if one.
+    """
+    start, extent = torch.tensor([1.0, 0.0]), torch.tensor([6.0, 3.0])
+    assert warp_samples(start, extent, 3).tolist() == [[1, 3, 5], [0, 1, 2]]
+    z = align_samples(start, extent, 3, torch.tensor([2.0, 1.0]), most=2)
+    assert z.tolist() == [[[1.5, 2.5], [3.5, 4.5], [5.5, 6.5]],
+                          [[0.5, 0.5], [1.5, 1.5], [2.5, 2.5]]]
+    z = align_samples(start, extent, 3, torch.tensor([2.0, 0.0]), most=2)
+    assert z[1].tolist() == [[0.5, 0.5], [1.5, 1.5], [2.5, 2.5]]
+    assert align_samples(start, extent, 3, torch.zeros(2), most=0).shape == (2, 3, 0)
+    assert align_samples(start[:0], extent[:0], 3, torch.zeros(0), most=2).shape == (0, 3, 2)
 
 
 def test_to_rois_puts_the_image_in_front():

@@ -184,7 +184,7 @@ def try_notebooks(source: Path, fault: Fault, notebooks: list[Path]) -> Result:
     with plant(source, fault):
         for notebook in notebooks_for(fault, notebooks):
             status, said = run_notebook(source, notebook)
-            failed = re.search(r"^FAILED .*\.ipynb::Cell (\d+)", said, re.M)  # nbval counts from 0
+            failed = re.search(r"^FAILED .*::Cell (\d+)", said, re.M)  # nbval counts from 0
             if status == 1 and failed:
                 cell = f"{notebook.name[:2]} cell {int(failed[1]) + 1}"
                 return Result(fault, True, cell, time.perf_counter() - started)

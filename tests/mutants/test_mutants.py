@@ -1,6 +1,7 @@
 """The mutation gate: every fault of faults.py, planted in the library, is caught by its unit tests.
 
 The fast tests hold the list against the code; the slow one runs the gate, as `make mutants` does.
+That command also runs the course's notebooks, which takes long; here it is two of a few cells.
 """
 
 import ast
@@ -8,6 +9,7 @@ import importlib.util
 from collections import Counter
 from pathlib import Path
 
+import nbformat
 import pytest
 
 
@@ -86,3 +88,73 @@ def test_a_comment_is_no_fault_and_a_broken_line_no_catch(source):
 def test_the_unit_tests_catch_it(source, fault):
     result = gate.try_fault(source, fault)
     assert result.caught, gate.row(result)
+
+
+# --- notebooks ---
+
+
+def write_notebook(path: Path, *cells: tuple[str, str]) -> Path:
+    """A notebook from (source, what it printed) of each cell."""
+    notebook = nbformat.v4.new_notebook()
+    for count, (source, printed) in enumerate(cells, 1):
+        outputs = [nbformat.v4.new_output("stream", text=printed)] if printed else []
+        notebook.cells += [nbformat.v4.new_code_cell(
+            source, execution_count=count, outputs=outputs)]
+    nbformat.write(notebook, path)
+    return path
+
+
+def test_the_notebooks_that_import_the_module_come_first(tmp_path):
+    """mask_rcnn imports layers.rpn, which imports geometry.nms."""
+    imports = {
+        "01_far": "from teachseg.papers import mask_rcnn",
+        "02_none": "import numpy\nfrom teachseg.structures import Targets",
+        "03_name": "from teachseg.geometry.nms import batched_nms",
+        "04_module": "from teachseg.geometry import boxes, nms",
+        "05_whole": "if True:\n    import teachseg.geometry.nms as nms",
+    }
+    pages = [write_notebook(tmp_path / f"{name}.ipynb", ("x = 1", ""), (source, ""))
+             for name, source in imports.items()]
+    fault = Fault("geometry/nms.py", "", "", "")
+    found = [path.stem for path in gate.notebooks_for(fault, pages)]
+    assert found == ["03_name", "04_module", "05_whole", "01_far"]
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """One notebook prints an area, 3 * 4 by hand; one imports the module and looks at nothing."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    area = ("import torch\nfrom teachseg.geometry.boxes import box_area", ""), (
+        "print(box_area(torch.tensor([[1.0, 1.0, 4.0, 5.0]])).tolist())", "[12.0]\n")
+    return [write_notebook(folder / "01_blind.ipynb", ("from teachseg.geometry import boxes", "")),
+            write_notebook(folder / "02_area.ipynb", *area)]
+
+
+WIDTH = Fault("geometry/boxes.py", "- boxes[:, :2]).clamp(min=0).prod(dim=1)",
+              "- boxes[:, :2] + 1).clamp(min=0).prod(dim=1)", "+ 1 in a width")
+UNIT = gate.Result(WIDTH, True, "test_area", 0.0)  # what the unit tests would say of it
+
+
+@pytest.mark.slow
+def test_notebooks_are_run_until_a_cell_sees_the_fault(source, pages):
+    caught = gate.try_notebooks(source, WIDTH, pages)
+    assert caught.caught and caught.said == "02 cell 2"  # 4 * 5 = 20 is not the 12 that is stored
+    assert gate.row_of_notebooks(UNIT, caught).endswith("02 cell 2")
+
+
+@pytest.mark.slow
+def test_a_fault_that_no_cell_sees_is_said_to_be_missed(source, pages, capsys):
+    same = UNIT._replace(fault=WIDTH._replace(new=f"{WIDTH.old} + 0"))
+    (missed,) = gate.gate_of_notebooks(source, [same], pages[1:])
+    assert not missed.caught and missed.said == "not by 02"
+    (alone,) = gate.gate_of_notebooks(source, [same], [])
+    assert not alone.caught and alone.said == "not by any: none imports it"
+    assert capsys.readouterr().out.count("\n0 of 1 faults caught by notebooks\n") == 2
+
+
+@pytest.mark.slow
+def test_a_notebook_that_fails_without_a_fault_is_no_judge(source, tmp_path, capsys):
+    wrong = write_notebook(tmp_path / "03_wrong.ipynb",
+                           ("import teachseg.geometry.boxes\nprint(1)", "2\n"))
+    assert gate.gate_of_notebooks(source, [UNIT], [wrong]) == []
+    assert "03_wrong.ipynb fails without any fault (exit 1)" in capsys.readouterr().out
