@@ -23,7 +23,7 @@ class Fault(NamedTuple):
 
 
 ROI, BOXES, NMS = "layers/roi.py", "geometry/boxes.py", "geometry/nms.py"
-VOTING = "decoding/voting.py"
+VOTING, CASCADE, TARGETS = "decoding/voting.py", "layers/cascade.py", "learning/targets.py"
 
 FAULTS = [
     Fault(ROI, "boxes = boxes - 0.5", "boxes = boxes - 0.0", "the half pixel dropped"),
@@ -95,4 +95,12 @@ FAULTS = [
           "boxes[here] - tile[:2].flip(0).repeat(2), size)", "x and y of a tile's corner swapped"),
     Fault(VOTING, "votes &= ~kept[:, labels].T", "votes &= ~kept.any(dim=1)",
           "suppressed in every class for suppressed in this one"),
+    Fault(CASCADE, "return seg_class_logits[:, 1:].argmax(dim=1) + 1",
+          "return seg_class_logits[:, 1:].argmax(dim=1)", "classes counted from 0"),
+    Fault(CASCADE, "x = torch.cat([mask_path, box_path], dim=1)",
+          "x = torch.cat([box_path, mask_path], dim=1)", "the two pathways in another order"),
+    Fault(TARGETS, "good = common >= positive_iou * union.clamp(min=1)",
+          "good = common > positive_iou * union.clamp(min=1)", "> for >= at the mask label's IoU"),
+    Fault(TARGETS, "(predicted | real).sum(dim=(1, 2))", "predicted.sum(dim=(1, 2))",
+          "what the object has outside of its box forgotten"),
 ]
