@@ -23,11 +23,11 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 
 from clock import compare, percentile, show  # noqa: E402
+from run import stepper  # noqa: E402
 
 from teachseg.checkpoints import load  # noqa: E402
 from teachseg.datasets.scenes import CLASSES, Scenes  # noqa: E402
 from teachseg.evaluate import evaluate_pairs  # noqa: E402
-from teachseg.learning.losses import total  # noqa: E402
 from teachseg.papers import mask_rcnn, mnc  # noqa: E402
 
 K = len(CLASSES)
@@ -44,30 +44,14 @@ def make(page, class_name: str, **changes):
     return getattr(page, class_name)(replace(page.Config.course(K), **changes))
 
 
-def stepper(page, model):
-    """A training step on eight scenes, as a function of nothing."""
-    items = [Scenes("train", 8)[i] for i in range(8)]
-    images, targets = [image for image, _ in items], [target for _, target in items]
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-4)
-    generator = torch.Generator().manual_seed(0)
-    model.train()
-
-    def step():
-        loss = total(page.training_losses(model, images, targets, generator))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    return step
-
-
 def lines() -> list[dict]:
     """Training step and prediction, of the models as they are and at equal proposals."""
     found = []
     for note, changes in (("as they are", {}), ("equal proposals and rois", PROPOSALS)):
         ours, theirs = make(mnc, "MNC", **changes), make(mask_rcnn, "MaskRCNN", **changes)
         found.append(compare(f"training step, 8 scenes of 128 x 128 ({note})",
-                             stepper(mnc, ours), stepper(mask_rcnn, theirs), repeats=9))
+                             stepper(ours, mnc.training_losses),
+                             stepper(theirs, mask_rcnn.training_losses), repeats=9))
     images = [Scenes("val", 20)[i][0] for i in range(20)]
     ours, theirs = load("mnc"), load("mask_rcnn")
     found.append(compare("prediction, 20 scenes one by one (the shipped models)",
