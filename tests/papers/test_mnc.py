@@ -193,8 +193,8 @@ def test_code_differs_from_paper_where_the_lesson_says():
     paper, code = Config.paper(20), Config.code(20)
     differ = {f.name for f in dataclasses.fields(Config)
               if getattr(paper, f.name) != getattr(code, f.name)}
-    assert differ == {"mask_size", "binarize", "mask_weight", "warp_rounding", "mask_gradient",
-                      "box_gradient", "mix_anchors"}
+    assert differ == {"mask_size", "binarize", "mask_threshold", "mask_weight",
+                      "warp_rounding", "mask_gradient", "box_gradient", "mix_anchors"}
     slips = [f.name for f in dataclasses.fields(Config) if f.name.startswith("slip_")]
     assert len(slips) == 4
     assert not any(getattr(config, name) for name in slips
@@ -612,7 +612,7 @@ def test_instances_are_joined_image_by_image():
 
 
 def test_without_voting_each_box_keeps_its_own_mask():
-    config = dataclasses.replace(Config.course(1), voting=False, binarize=0.5)
+    config = dataclasses.replace(Config.course(1), voting=False, mask_threshold=0.5)
     boxes = torch.tensor([[0.0, 0, 4, 4], [0, 0, 4, 5], [6, 6, 8, 8]])
     crops = torch.stack([torch.ones(2, 2), torch.zeros(2, 2), torch.ones(2, 2)])
     scores = torch.tensor([[0.1, 0.9], [0.2, 0.8], [0.7, 0.3]])

@@ -76,7 +76,7 @@ def scene_of(
     if not config.voting:
         weights = F.one_hot(votes.kept, len(found.boxes)).to(weights)
     probs = average_masks(found.boxes, found.crops, weights, tuple(image.shape[1:]))
-    masks = probs >= config.binarize
+    masks = probs >= config.mask_threshold
     detections = Detections(boxes, votes.labels, votes.scores, masks)
     if config.voting:  # an empty mask is no detection, and a box is its mask's
         some = masks.flatten(1).any(dim=1)

@@ -130,7 +130,8 @@ class Config:
     warp_rounding: bool = False       # whole cells                              [code]
     mask_hidden: int = 256            # [section 3.2]
     mask_size: int = 28               # M: m = 28, "m^2-way"                     [section 3.2]
-    binarize: float = 0.5             # from which on a mask is object; the paper names no number
+    binarize: float = 0.5             # a mask's target and label: object from here on; not named
+    mask_threshold: float = 0.5       # a found mask is object from here on; the paper names none
     mask_weight: float = 1.0          # of L2; "we use weights of 1"             [section 4]
     mask_gradient: str = "all"        # of stage 3, to masks; "positive": only good ones' [code]
 
@@ -176,8 +177,9 @@ class Config:
     @classmethod
     def code(cls, num_classes: int) -> "Config":
         """VGG-16 as released, where that differs from the paper; without its slips."""
-        return cls(num_classes, mask_size=21, binarize=0.4, mask_weight=2.0, warp_rounding=True,
-                   mask_gradient="positive", box_gradient="limited", mix_anchors=True)
+        return cls(num_classes, mask_size=21, binarize=0.4, mask_threshold=0.4, mask_weight=2.0,
+                   warp_rounding=True, mask_gradient="positive", box_gradient="limited",
+                   mix_anchors=True)
 
     @classmethod
     def course(cls, num_classes: int) -> "Config":
@@ -190,10 +192,11 @@ class Config:
             backbone="course", frozen_norm=False, feature_stride=4, merge_channels=40,
             anchors="exact", anchor_sizes=(18, 32, 56), inside_only=False,
             rpn_draw=128, pre_nms_train=200, pre_nms_test=1000, post_nms_train=60,
-            post_nms_test=50, proposal_min_side=4, roi_draw=32, roi_object_share=0.4,
+            post_nms_test=100, proposal_min_side=4, roi_draw=32, roi_object_share=0.4,
             # paper: 28 x 28 bins, then the largest of 2 x 2. A box is 4 to 18 cells wide here: 14
             # bins already see each cell.
             warp_size=14, mask_hidden=160, hidden=160, min_score=0.05,
+            mask_threshold=0.4,
             # paper: the whole gradient to the boxes. From random weights it outshouts the RPN's own
             # (1 / 1024 an anchor in batches of 8 x 128), and proposals drift off their objects.
             box_gradient="limited", gradient_limit=1 / 8192, bridge_limit=1 / 4096,
@@ -725,7 +728,7 @@ def own_masks(config: Config, found: Instances, image_size: tuple[int, int]) -> 
     scores, labels, boxes = found.scores[row, column + 1], column + 1, found.boxes[row]
     keep = fast_batched_nms(boxes, scores, labels, config.vote_nms_iou)[: config.max_detections]
     row = row[keep]
-    masks = paste_binary(found.crops[row], found.boxes[row], image_size, config.binarize)
+    masks = paste_binary(found.crops[row], found.boxes[row], image_size, config.mask_threshold)
     return Detections(boxes[keep], labels[keep], scores[keep], masks)
 
 
@@ -735,7 +738,7 @@ def decide(config: Config, found: Instances, image_size: tuple[int, int]) -> Det
         return own_masks(config, found, image_size)
     return mask_voting(
         found.boxes, found.crops, found.scores, image_size, config.vote_nms_iou, config.merge_iou,
-        config.binarize, config.max_detections, min_score=config.min_score,
+        config.mask_threshold, config.max_detections, min_score=config.min_score,
     )  # fmt: skip
 
 
