@@ -54,10 +54,13 @@ def lines() -> list[dict]:
                              stepper(theirs, mask_rcnn.training_losses), repeats=9))
     images = [Scenes("val", 20)[i][0] for i in range(20)]
     ours, theirs = load("mnc"), load("mask_rcnn")
-    found.append(compare("prediction, 20 scenes one by one (the shipped models)",
-                         lambda: [mnc.predict(ours, [image]) for image in images],
-                         lambda: [mask_rcnn.predict(theirs, [image]) for image in images],
-                         repeats=7))
+    for note, proposals in (("as they are", {}), ("100 proposals each", PROPOSALS)):
+        for model in (ours, theirs):
+            model.config = replace(model.config, **proposals)
+        found.append(compare(f"prediction, 20 scenes one by one (shipped models, {note})",
+                             lambda: [mnc.predict(ours, [image]) for image in images],
+                             lambda: [mask_rcnn.predict(theirs, [image]) for image in images],
+                             repeats=7))
     return found
 
 
