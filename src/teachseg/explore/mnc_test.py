@@ -172,6 +172,6 @@ def explore_mnc(answers: Sequence[Answers], names: Sequence[str]) -> Explorer:
         stages=SelectionSlider(options=(3, 5), value=5, description="stages"),
         voting=Checkbox(True, description="masks are voted on", indent=True),
         score=FloatSlider(0.5, min=MIN_SCORE, max=1, step=0.05, description="score at least"),
-        mask_threshold=FloatSlider(0.5, min=0.05, max=0.95, step=0.05,
+        mask_threshold=FloatSlider(0.4, min=0.05, max=0.95, step=0.05,
                                    description="mask threshold"),
     )
