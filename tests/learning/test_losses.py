@@ -13,6 +13,8 @@ from teachseg.learning.losses import (
     mask_loss,
     mean_or_zero,
     objectness_loss,
+    pair_loss,
+    pair_weights,
     total,
 )
 
@@ -147,3 +149,100 @@ def test_gradients():
     crops = torch.rand(2, 3, 3, **like)
     logits = torch.randn(2, 3, 3, **like).requires_grad_()
     assert gradcheck(lambda x: mask_loss(x, crops), (logits,))
+
+
+# ---- pairs of pixels ----------------------------------------------------------------------------
+
+
+def naive_pair_loss(embeddings, ids, weights=None):
+    """The formula as it stands in the paper, pair by pair, in Python's own numbers."""
+    points = len(embeddings)
+    loss = 0.0
+    for p in range(points):
+        for q in range(points):
+            d = sum((a - b) ** 2 for a, b in zip(embeddings[p].tolist(), embeddings[q].tolist()))
+            sigma = 2 / (1 + math.exp(d))
+            w = 1 / points**2 if weights is None else float(weights[p, q])
+            loss -= w * math.log(sigma if ids[p] == ids[q] else 1 - sigma)
+    return loss
+
+
+def test_pair_loss_by_hand():
+    """Two points at d = ln 3, sigma = 1/2: log 2 for each of two ordered pairs, whether they should
+    attract or repel; the pairs (p, p) give 0. So 2 log 2 / 4."""
+    e = torch.tensor([[0.0], [math.log(3) ** 0.5]])
+    half = math.log(2) / 2
+    assert pair_loss(e, torch.tensor([0, 0])).item() == pytest.approx(half, abs=1e-5)
+    assert pair_loss(e, torch.tensor([0, 1])).item() == pytest.approx(half, abs=1e-5)
+    only = torch.tensor([[0.0, 1.0], [0.0, 0.0]])  # all weight on one ordered pair
+    assert pair_loss(e, torch.tensor([0, 1]), only).item() == pytest.approx(2 * half, abs=1e-5)
+
+
+def test_pair_loss_is_the_formula_where_the_formula_works():
+    generator = torch.Generator().manual_seed(0)
+    for points in (1, 2, 7):
+        e = torch.randn(points, 3, generator=generator, dtype=torch.float64)
+        ids = torch.randint(0, 3, (points,), generator=generator)
+        weights = pair_weights(torch.randint(1, 50, (points,), generator=generator))
+        for w in (None, weights):
+            assert pair_loss(e, ids, w).item() == pytest.approx(
+                naive_pair_loss(e, ids.tolist(), w), rel=2e-5, abs=1e-9)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-30, 1e-4, 1.0, 10.0, 1e4, 1e15, 1e19, 3e38])
+def test_pair_loss_is_finite_where_the_formula_is_not(scale):
+    generator = torch.Generator().manual_seed(0)
+    e = (scale * (2 * torch.rand(6, 4, generator=generator) - 1)).requires_grad_()
+    loss = pair_loss(e, torch.tensor([0, 0, 1, 1, 2, 2]))
+    loss.backward()
+    assert loss.isfinite() and e.grad.isfinite().all() and loss.item() >= 0
+
+
+def test_the_formula_itself_gives_nan_there():
+    """Far pairs: exp overflows and log(0) follows; its gradient is no number."""
+    e = torch.tensor([[0.0], [20.0]], requires_grad=True)
+    sigma = 2 / (1 + torch.exp((e[:, None] - e).square().sum(-1)))
+    naive = -sigma.log().mean()
+    naive.backward()
+    assert not naive.isfinite() and e.grad.isnan().any()
+    ours = pair_loss(e.detach(), torch.tensor([0, 0]))
+    assert ours.item() == pytest.approx(2 * (400 - math.log(2)) / 4, rel=1e-6)
+
+
+def test_pair_loss_pulls_and_pushes():
+    e = torch.tensor([[0.0, 0.0], [1.0, 0.0]], requires_grad=True)
+    pair_loss(e, torch.tensor([3, 3])).backward()
+    assert e.grad[1, 0] > 0 and e.grad[0, 0] == -e.grad[1, 0]  # descending brings them together
+    e.grad = None
+    pair_loss(e, torch.tensor([3, 4])).backward()
+    assert e.grad[1, 0] < 0 and e.grad[:, 1].abs().max() == 0
+
+
+def test_pair_loss_gradient_in_float64():
+    e = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    ids = torch.tensor([0, 0, 1, 1, 2])
+    assert torch.autograd.gradcheck(lambda x: pair_loss(x, ids), e.requires_grad_())
+
+
+def test_pair_loss_of_nothing_is_0_with_a_gradient():
+    e = torch.zeros(0, 8, requires_grad=True)
+    loss = pair_loss(e, torch.zeros(0, dtype=torch.int64))
+    loss.backward()
+    assert loss.item() == 0 and e.grad.shape == (0, 8)
+    assert pair_weights(torch.zeros(0)).shape == (0, 0)
+
+
+def test_pair_weights_by_hand():
+    """Sizes 1 and 3: products 1, 1/3, 1/3, 1/9 sum to 16/9."""
+    weights = pair_weights(torch.tensor([1, 3]))
+    expected = torch.tensor([[9.0, 3.0], [3.0, 1.0]]) / 16
+    torch.testing.assert_close(weights, expected)
+    with pytest.raises(ValueError, match="above 0"):
+        pair_weights(torch.tensor([0, 3]))
+
+
+def test_pair_loss_checks_its_shapes():
+    with pytest.raises(ValueError, match=r"needs \(3,\) instance_ids"):
+        pair_loss(torch.zeros(3, 2), torch.zeros(2))
+    with pytest.raises(ValueError, match=r"and \(2, 2\)"):
+        pair_loss(torch.zeros(3, 2), torch.zeros(3), torch.zeros(2, 2))

@@ -6,13 +6,21 @@ like any other.
 Letters
     A  anchors drawn        R  rois drawn        P  positives among them
     K  object classes       M  side of a mask, in bins
+    S  points sampled       D  dimension of an embedding
 
-Lesson: 05 (anchors), 11, 12 (MNC's stages), 21 (rois and masks)
+Lesson: 05 (anchors), 11, 12 (MNC's stages), 21 (rois and masks), 30 (pairs of pixels)
 """
+
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from teachseg.geometry.similarity import squared_distance
+
+CLOSEST = 1e-6  # squared distance at which two objects' pixels repel each other most strongly
+PART = 40.0     # squared distance from which on they do not repel each other any more: exp(-40)
 
 
 def mean_or_zero(terms: Tensor) -> Tensor:
@@ -60,6 +68,68 @@ def mask_loss(mask_logits: Tensor, crops: Tensor) -> Tensor:
         crops: (P, M, M) in [0, 1].
     """
     return mean_or_zero(F.binary_cross_entropy_with_logits(mask_logits, crops, reduction="none"))
+
+
+def pair_weights(instance_sizes: Tensor) -> Tensor:
+    """w_pq: inversely proportional to the sizes of both pixels' instances, summing to 1.
+    [deep metric learning paper, Eq. 2, as others quote it]
+
+    So a small object counts as much as a large one, however many points are taken of each.
+
+    Args:
+        instance_sizes: (S,) above 0, how large each point's instance is: its pixels in the image,
+            or its points among the S.
+
+    Returns:
+        (S, S) float; empty for no points.
+    """
+    if len(instance_sizes) and not bool((instance_sizes > 0).all()):
+        raise ValueError("instance_sizes must be above 0: each point belongs to an instance that "
+                         f"holds at least itself. The smallest is {instance_sizes.min().item()}.")
+    share = 1 / instance_sizes.to(torch.promote_types(instance_sizes.dtype, torch.float32))
+    weights = share[:, None] * share
+    return weights / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
+
+
+def pair_loss(embeddings: Tensor, instance_ids: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Pixels of one object attract each other, those of different ones repel each other.
+
+        L_e = - sum over p, q of w_pq [ same log sigma + different log(1 - sigma) ]
+        sigma(p, q) = 2 / (1 + exp(d)),  d = |e_p - e_q|^2   [deep metric learning paper, Eq. 1, 2]
+
+    Computed as formulas of d that neither overflow nor take a logarithm of 0:
+
+        -log sigma       = softplus(d) - log 2
+        -log(1 - sigma)  = log(1 + 2 / (exp(d) - 1))
+
+    The second is infinite for two objects' pixels with equal embeddings. There d counts as
+    `CLOSEST`, which is added to every d of a pair that should part.
+
+    Args:
+        embeddings: (S, D). instance_ids: (S,) whole numbers, equal within an instance; background
+            may be one more instance, or left out of the S.
+        weights: (S, S), summing to 1, over all ordered pairs (p = q too, whose loss is 0); None:
+            1 / S^2 each.
+
+    Returns:
+        a scalar, at least 0; finite in value and gradient for every finite input, 0 for no points.
+    """
+    points = len(embeddings)
+    if instance_ids.shape != (points,) or (
+        weights is not None and tuple(weights.shape) != (points, points)
+    ):
+        got = None if weights is None else tuple(weights.shape)
+        raise ValueError(f"pair_loss of {points} embeddings needs ({points},) instance_ids and "
+                         f"({points}, {points}) weights or None, got {tuple(instance_ids.shape)} "
+                         f"and {got}.")
+    distance = squared_distance(embeddings[:, None], embeddings)  # (S, S)
+    same = instance_ids[:, None] == instance_ids
+    attract = F.softplus(distance) - math.log(2)
+    apart = (distance + CLOSEST).clamp(max=PART)
+    terms = torch.where(same, attract, torch.log1p(2 / torch.expm1(apart)))
+    if weights is None:
+        return terms.sum() / max(points * points, 1)
+    return (weights.to(terms.dtype) * terms).sum()
 
 
 def total(losses: dict[str, Tensor]) -> Tensor:
