@@ -43,6 +43,12 @@ class Scene:
         """The image as a data: address, made once."""
         return svg.image_uri(self.image)
 
+    def at(self, score: float, mask_threshold: float) -> Detections:
+        """The detections that score at least so much, with masks cut at this probability."""
+        keep = self.detections.scores >= score
+        masks = self.mask_probs[keep] >= max(mask_threshold, 1e-6)  # 0 would take every pixel
+        return Detections(*(part[keep] for part in self.detections[:3]), masks)
+
 
 class Count(NamedTuple):
     """How a list of detections fares."""
@@ -89,9 +95,7 @@ def instances_frame(
         if not 0 <= value <= 1:
             raise ValueError(f"{name} must be in 0..1, got {svg.number(value)}.")
     one = scenes[scene]
-    keep = one.detections.scores >= score
-    masks = one.mask_probs[keep] >= max(mask_threshold, 1e-6)  # at 0 every pixel would be one's
-    found = Detections(*(part[keep] for part in one.detections[:3]), masks)
+    found = one.at(score, mask_threshold)
     count = count_right(found, one.targets)
     caption = (
         f"Scene {scene}, score at least {svg.number(score)}, mask from {svg.number(mask_threshold)}"

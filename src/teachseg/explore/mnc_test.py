@@ -107,10 +107,7 @@ def answers_of(
 
 def count_at(one: Scene, score: float, mask_threshold: float) -> Count:
     """How a scene's detections fare at two thresholds, as in `instances_frame`."""
-    keep = one.detections.scores >= score
-    masks = one.mask_probs[keep] >= max(mask_threshold, 1e-6)
-    kept = Detections(*(part[keep] for part in one.detections[:3]), masks)
-    return count_right(kept, one.targets)
+    return count_right(one.at(score, mask_threshold), one.targets)
 
 
 def variants_frame(
