@@ -275,9 +275,14 @@ def read_boxes(model: MaskRCNN, levels: list[Tensor], boxes: list[Tensor], size:
     return read_pyramid(levels, model.strides, rois, level_of, roi_operator(config, size))
 
 
+def size_ratio(old: tuple[int, int], new: tuple[int, int]) -> tuple[float, float]:
+    """(right, down): pixels of an image at size new = (height, width), for one of it at old."""
+    return new[1] / old[1], new[0] / old[0]
+
+
 def scale_boxes(boxes: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
     """(..., 4) boxes of an image of size old = (height, width) -> of the same image at size new."""
-    down, right = new[0] / old[0], new[1] / old[1]
+    right, down = size_ratio(old, new)
     return boxes * boxes.new_tensor([right, down, right, down])
 
 
@@ -311,11 +316,10 @@ def draw_rois(
     proposals = propose_boxes(config, seen, config.pre_nms_train, config.post_nms_train)
     drawn = []
     for found, target, size, original in zip(proposals, targets, seen.sizes, seen.originals):
-        mask_frame = (original[1] / size[1], original[0] / size[0])
         drawn.append(
             roi_targets(found.boxes, target, config.roi_positive_iou, config.roi_draw,
                         config.roi_object_share, config.delta_weights, 2 * config.mask_size,
-                        generator, mask_frame)
+                        generator, size_ratio(size, original))
         )  # fmt: skip
     return drawn
 

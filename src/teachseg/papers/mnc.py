@@ -68,6 +68,7 @@ from teachseg.papers.mask_rcnn import (
     back_to_original,
     resize,
     scale_boxes,
+    size_ratio,
 )
 from teachseg.structures import Detections, Proposals, Targets
 
@@ -331,8 +332,7 @@ def see(model: MNC, images: list[Tensor]) -> Seen:
 
 def resize_scale(seen: Seen, i: int) -> tuple[float, float]:
     """(right, down): pixels of image i as it was given, for one of it as resized."""
-    (height, width), (original_height, original_width) = seen.sizes[i], seen.originals[i]
-    return original_width / width, original_height / height
+    return size_ratio(seen.sizes[i], seen.originals[i])
 
 
 def propose_anchors(config: Config, seen: Seen, i: int, pre_nms: int, post_nms: int) -> Tensor:
