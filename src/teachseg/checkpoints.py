@@ -19,7 +19,8 @@ from torch import nn
 from teachseg.storage import load_json, load_pair, pair_files, save_pair
 
 FORMAT = 1  # of the manifest
-MODELS = {"mnc": "MNC", "mask_rcnn": "MaskRCNN"}  # papers/NAME.py -> the model's class in it
+# papers/NAME.py -> the model's class in it
+MODELS = {"mnc": "MNC", "mask_rcnn": "MaskRCNN", "deep_metric": "DeepMetric"}
 SHIPPED = Path(__file__).resolve().parents[2] / "data" / "checkpoints"
 
 
@@ -126,8 +127,8 @@ def load(name_or_path: str | Path, num_classes: int | None = None) -> nn.Module:
     """A trained model, ready to predict on the CPU.
 
     Args:
-        name_or_path: "mnc" or "mask_rcnn" (shipped), a file NAME.safetensors or NAME.json, or the
-            folder of a training.
+        name_or_path: "mnc", "mask_rcnn" or "deep_metric" (shipped), a file NAME.safetensors or
+            NAME.json, or the folder of a training.
         num_classes: object classes that the data have, to be checked against the model's.
 
     Returns:

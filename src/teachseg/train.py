@@ -29,6 +29,7 @@ Lesson: 22
 
 import csv
 import hashlib
+import inspect
 import json
 import logging
 import math
@@ -56,7 +57,7 @@ from teachseg.storage import load_pair, make_folder, remove_parts, save_pair, wr
 from teachseg.structures import Targets
 
 Losses = dict[str, Tensor]
-LossesOf = Callable[[nn.Module, list[Tensor], list[Targets], torch.Generator], Losses]
+LossesOf = Callable[..., Losses]  # (model, images, targets, generator), and perhaps progress=
 
 SCHEDULES = ("linear", "cosine", "steps", "constant")
 OPTIMIZERS = ("adamw", "sgd")
@@ -262,12 +263,15 @@ class LossStep(nn.Module):
         super().__init__()
         self.model = model
         self.losses_of = losses_of
+        self.tells_progress = "progress" in inspect.signature(losses_of).parameters
 
     def forward(
-        self, images: list[Tensor], targets: list[Targets], generator: torch.Generator
+        self, images: list[Tensor], targets: list[Targets], generator: torch.Generator,
+        progress: float,
     ) -> Losses:
-        """The named losses of one batch."""
-        return self.losses_of(self.model, images, targets, generator)
+        """The named losses of one batch; progress is the share of all steps that are done."""
+        more = {"progress": progress} if self.tells_progress else {}
+        return self.losses_of(self.model, images, targets, generator, **more)
 
 
 @dataclass
@@ -353,7 +357,8 @@ def update(run: Run, source: Iterator[tuple[list[Tensor], list[Targets]]]) -> Re
         images, targets = next(source)
         waited += time.perf_counter() - asked
 
-        losses = run.module(*run.fabric.to_device((images, targets)), run.generator)
+        images, targets = run.fabric.to_device((images, targets))
+        losses = run.module(images, targets, run.generator, run.step / config.steps)
         _check_losses(losses)
         numbers = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()
         for name, number in zip(losses, numbers):
@@ -623,7 +628,9 @@ def fit(
     Args:
         model: moved to the device, where it stays; in training mode during steps.
         losses_of: (model, images list of (3, H, W), targets list, generator) -> named scalars, the
-            same names each time; their sum is minimised. `papers.*.training_losses`, say.
+            same names each time; their sum is minimised. `papers.*.training_losses`, say. One that
+            also takes `progress` is told the share of all steps that are done, in [0, 1), so that
+            a weight can change in the course of a training.
         dataset: [i] is (image (3, H, W), Targets), and it has a len(). With `workers` and a start
             method other than fork it must be picklable.
         folder: where the files named at the top of this module go; None keeps nothing.

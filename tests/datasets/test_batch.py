@@ -4,8 +4,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
-from teachseg.datasets.batch import batch_images, collate
+from teachseg.datasets.batch import batch_images, collate, resize
 from teachseg.structures import Targets
 
 
@@ -85,3 +86,30 @@ def test_collate_tells_what_is_wrong():
         collate([torch.zeros(3, 4, 4)])
     with pytest.raises(ValueError, match=r"items\[0\].*Targets"):
         collate([Targets.empty((4, 4))])
+
+
+# ---- resizing -----------------------------------------------------------------------------------
+
+
+def picture(height: int, width: int) -> torch.Tensor:
+    return torch.rand(3, height, width, generator=torch.Generator().manual_seed(0))
+
+
+def test_resize_by_hand():
+    assert resize(picture(40, 60), 20, 1000).shape == (3, 20, 30)
+    # 20 / 40 would make the longer side 30: at most 24, so 24 / 60 = 0.4
+    assert resize(picture(40, 60), 20, 24).shape == (3, 16, 24)
+    assert resize(picture(60, 40), 80, 1000).shape == (3, 120, 80)
+    # never less than a pixel
+    assert resize(picture(1, 1000), 20, 40).shape == (3, 1, 40)
+    image = picture(40, 60)
+    assert resize(image, None, 10) is image
+
+
+@pytest.mark.parametrize("min_side, max_side", [(800, 1333), (160, 224)])
+def test_sizes_after_resizing_are_torchvisions(min_side, max_side):
+    transform = GeneralizedRCNNTransform(min_side, max_side, [0.0] * 3, [1.0] * 3)
+    for height, width in [(333, 500), (37, 41), (480, 640), (61, 7), (200, 280), (7, 13)]:
+        image = picture(height, width)
+        expected, _ = transform.resize(image)
+        torch.testing.assert_close(resize(image, min_side, max_side), expected)

@@ -5,8 +5,15 @@ import math
 import pytest
 import torch
 
-from teachseg.decoding import seeds as module
-from teachseg.decoding.seeds import grow_masks, pick_seeds, seediness
+from teachseg.decoding.seeds import (
+    choose_seeds,
+    cut_masks,
+    grow_masks,
+    pick_seeds,
+    remove_duplicates,
+    seediness,
+)
+from teachseg.geometry import similarity as similarity_module
 
 LINE = torch.tensor([0.0, 0.5, 1.0, 3.0]).view(1, 1, 4)  # four pixels in a row, D = 1
 
@@ -37,7 +44,7 @@ def test_masks_equal_a_loop_whatever_the_part(monkeypatch):
     embeddings, generator = random(5, 6, 7), torch.Generator().manual_seed(1)
     picks = torch.stack([torch.randint(0, n, (9,), generator=generator) for n in (6, 7)], dim=1)
     whole = grow_masks(0.4 * embeddings, picks, 0.3)
-    monkeypatch.setattr(module, "AT_ONCE", 500)  # two seeds a part
+    monkeypatch.setattr(similarity_module, "AT_ONCE", 100)  # two seeds a part
     assert torch.equal(grow_masks(0.4 * embeddings, picks, 0.3), whole)
     for mask, (row, column) in zip(whole, picks.tolist()):
         assert mask[row, column]
@@ -46,6 +53,25 @@ def test_masks_equal_a_loop_whatever_the_part(monkeypatch):
                 d = float((0.4 * (embeddings[:, row, column] - embeddings[:, r, c])).square().sum())
                 assert bool(mask[r, c]) == (2 / (1 + math.exp(d)) >= 0.3)
     assert 9 < int(whole.sum()) < 9 * 42
+
+
+def test_a_higher_tau_grows_a_smaller_mask_around_the_seed():
+    embeddings = 0.3 * random(4, 8, 8)
+    seed = torch.tensor([[3, 5]])
+    masks = torch.cat([grow_masks(embeddings, seed, tau) for tau in (0.1, 0.25, 0.5, 0.75, 1.0)])
+    assert (masks[:-1] | ~masks[1:]).all() and masks[:, 3, 5].all()
+    assert masks[-1].sum() == 1 < masks[0].sum()
+
+
+def test_equal_embeddings_grow_one_mask_at_any_tau():
+    assert grow_masks(torch.full((3, 2, 4), 1e4), torch.tensor([[1, 1]]), 1.0).all()
+
+
+def test_cutting_maps_that_are_there():
+    maps = torch.tensor([[[0.2, 0.5, 1.0]], [[1.0, 0.9, 0.1]]])
+    assert cut_masks(maps, 0.5).long().tolist() == [[[0, 1, 1]], [[1, 1, 0]]]
+    assert cut_masks(maps, torch.tensor([1.0, 0.1])).long().tolist() == [[[0, 0, 1]], [[1, 1, 1]]]
+    assert cut_masks(maps[:0], 0.5).shape == (0, 1, 3)
 
 
 def test_no_seed_grows_nothing():
@@ -57,7 +83,9 @@ def test_no_seed_grows_nothing():
     (torch.tensor([[0.0, 1.0]]), 0.5, "int64"),
     (torch.tensor([0, 1]), 0.5, r"got \(2,\)"),
     (torch.tensor([[0, 1]]), 0.0, "tau must be above 0"),
-    (torch.tensor([[0, 1]]), torch.tensor([0.5, 0.5]), "one for each of the 1 seeds, got 2"),
+    (torch.tensor([[0, 1]]), 1.01, "tau must be above 0 and at most 1, got 1.0"),
+    (torch.tensor([[0, 1]]), -0.5, "tau must be above 0"),
+    (torch.tensor([[0, 1]]), torch.tensor([0.5, 0.5]), r"each of the 1 seeds, got \(2,\)"),
 ])
 def test_what_cannot_grow_is_said(picks, tau, words):
     with pytest.raises(ValueError, match=words):
@@ -107,6 +135,28 @@ def test_the_choice_by_hand():
     assert pick_seeds(LINE, score, 2, 0.4)[:, 1].tolist() == [0, 2]
 
 
+def test_the_values_of_the_choice_by_hand():
+    """As above with alpha = 1: log .9, then log .1 + log 9, then log .7 + log 1."""
+    choice = choose_seeds(LINE, torch.tensor([[0.9, 0.8, 0.7, 0.1]]), 3, 1.0)
+    expected = [math.log(0.9), math.log(0.9), math.log(0.7)]
+    assert choice.values.tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_floor_keeps_weak_pixels_out():
+    score = torch.tensor([[0.9, 0.8, 0.7, 0.1]])
+    assert pick_seeds(LINE, score, 4, 1.0, min_score=0.1)[:, 1].tolist() == [0, 2, 1]
+    assert pick_seeds(LINE, score, 4, 1.0, min_score=0.9).shape == (0, 2)  # none is above it
+
+
+def test_one_dimension_and_far_embeddings():
+    far = torch.tensor([0.0, 1e4, -1e4, 1e4]).view(1, 1, 4)
+    score = torch.tensor([[0.5, 0.4, 0.3, 0.2]])
+    # pixel 3 has the embedding of pixel 1: nothing of its own is left for it
+    assert pick_seeds(far, score, 4, 0.5)[:, 1].tolist() == [0, 1, 2]
+    vast = torch.tensor([0.0, 3e38]).view(1, 1, 2)  # the squared distance is no float any more
+    assert pick_seeds(vast, torch.tensor([[0.5, 0.4]]), 2, 0.5)[:, 1].tolist() == [0, 1]
+
+
 def test_it_stops_where_nothing_new_is_left():
     same = torch.zeros(2, 3, 3)
     assert len(pick_seeds(same, torch.ones(3, 3), 5, 0.3)) == 1  # all embeddings are equal
@@ -145,3 +195,38 @@ def test_the_arguments_are_left_as_they_are_and_checked():
         pick_seeds(LINE, torch.rand(4, 1), 3, 0.5)
     with pytest.raises(ValueError, match="alpha must be 0 or more"):
         pick_seeds(LINE, score, 3, -0.5)
+
+
+# ---- duplicates ---------------------------------------------------------------------------------
+
+
+def rows(*spans: tuple[int, int], length: int = 12) -> torch.Tensor:
+    """(S, 1, length) masks, each true from a to b."""
+    pixel = torch.arange(length)
+    return torch.stack([(a <= pixel) & (pixel < b) for a, b in spans])[:, None]
+
+
+def test_duplicates_by_hand():
+    """0..8 and 0..6: IoU 6/8. 6..12 and 0..8: 2/12. Best first; of equal scores the first."""
+    masks = rows((0, 6), (0, 8), (6, 12))
+    scores, labels = torch.tensor([0.5, 0.9, 0.5]), torch.tensor([1, 2, 1])
+    assert remove_duplicates(masks, scores, labels, 0.5).tolist() == [1, 2]
+    assert remove_duplicates(masks, scores, labels, 0.75).tolist() == [1, 0, 2]  # exactly: kept
+    assert remove_duplicates(masks, scores, labels, 0.0).tolist() == [1]
+    assert remove_duplicates(masks, scores, labels, 0.5, by_class=True).tolist() == [1, 0, 2]
+
+
+def test_a_duplicate_of_a_dropped_one_stays():
+    """b is a duplicate of a, c of b alone: a drops b, and then nothing drops c."""
+    masks = rows((0, 8), (2, 10), (4, 12))  # 6/10 with the neighbour, 4/12 with the other
+    scores = torch.tensor([0.9, 0.8, 0.7])
+    assert remove_duplicates(masks, scores, torch.ones(3), 0.5).tolist() == [0, 2]
+
+
+def test_no_mask_and_what_does_not_fit():
+    none = torch.zeros(0, 4, 4, dtype=torch.bool)
+    assert remove_duplicates(none, torch.zeros(0), torch.zeros(0), 0.5).tolist() == []
+    with pytest.raises(ValueError, match=r"There are 2 masks: one score and one label each"):
+        remove_duplicates(rows((0, 2), (3, 4)), torch.zeros(1), torch.zeros(2), 0.5)
+    with pytest.raises(ValueError, match=r"max_iou must be in \[0, 1\], got 1.5"):
+        remove_duplicates(rows((0, 2)), torch.zeros(1), torch.zeros(1), 1.5)

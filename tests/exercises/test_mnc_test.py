@@ -9,13 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from teachseg.datasets.batch import resize
 from teachseg.decoding.voting import best_of_all, keep_by_class
 from teachseg.evaluate import average_precision, mask_ap_r, precision_recall
 from teachseg.exercises import mnc_test as page
 from teachseg.geometry.boxes import box_iou
 from teachseg.layers.backbones import build_backbone
 from teachseg.papers import mnc
-from teachseg.papers.mask_rcnn import resize
 from teachseg.structures import Detections, Targets
 
 quick = settings(deadline=None, max_examples=40)

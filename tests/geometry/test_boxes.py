@@ -12,6 +12,7 @@ from torchvision.models.detection._utils import BoxCoder
 
 from teachseg.geometry.boxes import (
     MAX_GROWTH,
+    back_to_original,
     box_area,
     box_iou,
     center_size,
@@ -20,6 +21,7 @@ from teachseg.geometry.boxes import (
     encode_boxes,
     from_inclusive,
     from_xywh,
+    scale_boxes,
 )
 
 NONE = torch.zeros(0, 4)
@@ -300,3 +302,20 @@ GOOD, FLAT = torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([[1.0, 0.0, 1.0,
 def test_errors_say_how_to_mend_them(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+# ---- boxes of resized images --------------------------------------------------------------------
+
+
+def test_scale_boxes_by_hand():
+    # from 10 high, 20 wide to 30 high, 10 wide: y times 3, x times a half
+    boxes = scale_boxes(torch.tensor([[2.0, 1.0, 8.0, 5.0]]), (10, 20), (30, 10))
+    assert boxes.tolist() == [[1, 3, 4, 15]]
+    assert scale_boxes(torch.zeros(0, 4), (10, 20), (30, 10)).shape == (0, 4)
+
+
+def test_no_box_oversteps_the_image_by_a_rounding_error():
+    # 20 pixels resized to 39 and back: 39 * (20 / 39) is 20.000002 in float32
+    edge = torch.tensor([[0.0, 0.0, 39.0, 39.0]])
+    assert scale_boxes(edge, (39, 39), (20, 20)).max() > 20
+    assert back_to_original(edge, (39, 39), (20, 20)).tolist() == [[0, 0, 20, 20]]

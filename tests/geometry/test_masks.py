@@ -11,6 +11,7 @@ from torchvision import ops
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from teachseg.geometry.masks import (
+    cell_shares,
     crop_masks,
     mask_iou,
     masks_to_boxes,
@@ -394,3 +395,46 @@ def test_widened_pasting_equals_torchvision(seed):
 def test_widening_nothing():
     crops, boxes = widen_as_torchvision(torch.zeros(0, 28, 28), NO_BOXES)
     assert crops.shape == (0, 30, 30) and boxes.shape == (0, 4)
+
+
+# ---- cells of a map -----------------------------------------------------------------------------
+
+
+def test_cell_shares_by_hand():
+    """4 x 4 pixels, cells of 2 x 2; the mask covers the left column and one pixel more."""
+    mask = torch.zeros(1, 4, 4, dtype=torch.bool)
+    mask[0, :, 0] = mask[0, 0, 1] = True
+    shares, inside = cell_shares(mask, (2, 2), (2, 2))
+    assert shares.tolist() == [[[0.75, 0], [0.5, 0]]]
+    assert inside.tolist() == [[1, 1], [1, 1]]
+
+
+def test_cell_shares_of_cells_that_are_not_whole_pixels_and_reach_out():
+    """3 pixels, cells of 2: the second holds pixel 2 and nothing. Cells of 1.5: half a pixel."""
+    row = torch.tensor([[[True, False, True]]])
+    shares, inside = cell_shares(row, (1, 2), (1, 2))
+    assert shares.tolist() == [[[0.5, 0.5]]] and inside.tolist() == [[1, 0.5]]
+    shares, _ = cell_shares(row, (1, 2), (1, 1.5))
+    torch.testing.assert_close(shares, torch.tensor([[[2 / 3, 2 / 3]]]))  # 1 of 1.5, 1 of 1.5
+
+
+@pytest.mark.parametrize("size, cells, cell", [((7, 9), (4, 5), (2, 2)), ((8, 8), (3, 2), (3, 5)),
+                                               ((5, 6), (4, 4), (1.3, 1.7))])
+def test_cell_shares_equal_a_loop(size, cells, cell):
+    masks = torch.rand(2, *size, generator=torch.Generator().manual_seed(0)) < 0.5
+    shares, inside = cell_shares(masks, cells, cell)
+
+    def common(pixel, index, side):
+        return max(0.0, min(pixel + 1, (index + 1) * side) - max(pixel, index * side)) / side
+
+    for i in range(cells[0]):
+        for j in range(cells[1]):
+            part = torch.tensor([[common(y, i, cell[0]) * common(x, j, cell[1])
+                                  for x in range(size[1])] for y in range(size[0])])
+            torch.testing.assert_close(inside[i, j], part.sum())
+            torch.testing.assert_close(shares[:, i, j], (part * masks).sum(dim=(1, 2)))
+
+
+def test_cell_shares_without_a_mask():
+    shares, inside = cell_shares(torch.zeros(0, 4, 6, dtype=torch.bool), (2, 3), (2, 2))
+    assert shares.shape == (0, 2, 3) and inside.tolist() == [[1, 1, 1]] * 2

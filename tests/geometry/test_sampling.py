@@ -1,11 +1,12 @@
 """Sampling: how many of which kind, the same for the same generator, and without a bias."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from teachseg.geometry.matching import BACKGROUND, IGNORE, OBJECT
-from teachseg.geometry.sampling import sample
+from teachseg.geometry.sampling import sample, sample_points
 
 property_of = settings(deadline=None, max_examples=80)
 
@@ -94,3 +95,50 @@ def test_nothing_to_draw_from():
     assert sample(torch.zeros(0, dtype=torch.int64), 8, 0.5, generator()).shape == (0,)
     assert sample(torch.full((5,), IGNORE), 8, 0.5, generator()).shape == (0,)
     assert sample(torch.full((5,), OBJECT), 0, 0.5, generator()).shape == (0,)
+
+
+# ---- points of a map ----------------------------------------------------------------------------
+
+
+def test_points_by_hand():
+    """Instance 3 has two cells and gives both; 1 has four and gives three; -1 gives none."""
+    cells = torch.tensor([0, 0, 0, 1, 1, 1, 1, 3, 3, -1, -1])
+    drawn = sample_points(cells, 3, 2, generator())
+    assert cells[drawn].tolist() == [0, 0, 1, 1, 1, 3, 3]
+    assert len(set(drawn.tolist())) == 7  # none twice
+    assert cells[sample_points(cells, 1, 0, generator())].tolist() == [1, 3]
+
+
+@property_of
+@given(st.integers(0, 2**31), st.integers(0, 5), st.integers(0, 9), st.integers(1, 60))
+def test_points_are_as_many_as_there_are_up_to_so_many(seed, per_instance, background, count):
+    chance = generator(seed)
+    cells = torch.randint(-1, 5, (count,), generator=chance)
+    drawn = sample_points(cells, per_instance, background, chance)
+    assert len(drawn.unique()) == len(drawn)
+    for instance in range(-1, 5):
+        most = {-1: 0, 0: background}.get(instance, per_instance)
+        assert (cells[drawn] == instance).sum() == min(most, int((cells == instance).sum()))
+
+
+def test_every_cell_has_its_chance():
+    """Of ten cells three: each should come up 300 times of 1000, give or take 15 (sd 14.5)."""
+    cells, chance = torch.ones(10, dtype=torch.int64), generator()
+    counts = torch.zeros(10)
+    for _ in range(1000):
+        counts[sample_points(cells, 3, 0, chance)] += 1
+    assert counts.sum() == 3000 and (counts - 300).abs().max() < 60
+
+
+def test_the_same_generator_draws_the_same_points():
+    cells = torch.arange(40) % 4
+    draws = [sample_points(cells, 4, 4, generator(seed)) for seed in (5, 5, 6)]
+    assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
+
+
+def test_no_cell_and_negative_numbers():
+    none = torch.zeros(0, dtype=torch.int64)
+    assert sample_points(none, 3, 3, generator()).shape == (0,)
+    assert sample_points(torch.full((5,), -1), 3, 3, generator()).shape == (0,)
+    with pytest.raises(ValueError, match="must be 0 or more, got -1 and 0"):
+        sample_points(none, -1, 0, generator())

@@ -8,7 +8,6 @@ from teachseg.layers.cascade import (
     CategoryStage,
     CornersAsReleased,
     MaskStage,
-    MergedMap,
     likeliest_class,
     masked_features,
 )
@@ -16,29 +15,6 @@ from teachseg.layers.cascade import (
 
 def num_parameters(module):
     return sum(p.numel() for p in module.parameters())
-
-
-# ------------------------------------------------------------------------- merged map
-
-
-def test_merged_map_adds_the_coarser_maps_to_the_finest():
-    merge = MergedMap((1, 1), 1)
-    for conv in merge.lateral:
-        nn.init.ones_(conv.weight)
-    nn.init.zeros_(merge.smooth.weight)
-    merge.smooth.weight.data[0, 0, 1, 1] = 1  # the middle alone: leaves the sum as it is
-    fine = torch.arange(16.0).view(1, 1, 4, 4)
-    coarse = torch.tensor([[[[100.0, 200.0], [300.0, 400.0]]]])
-    # each coarse cell covers 2 x 2 fine ones
-    expected = fine + torch.tensor([[100, 100, 200, 200]] * 2 + [[300, 300, 400, 400]] * 2)
-    torch.testing.assert_close(merge([fine, coarse]), expected)
-
-
-@pytest.mark.parametrize("sides", [(7, 4, 2), (8, 4, 2)])
-def test_merged_map_of_three_odd_maps_keeps_the_finest_size(sides):
-    merge = MergedMap((2, 3, 4), 5)
-    maps = [torch.rand(1, c, s, s + 1) for c, s in zip((2, 3, 4), sides)]
-    assert merge(maps).shape == (1, 5, sides[0], sides[0] + 1)
 
 
 # ------------------------------------------------------------------------- mask stage

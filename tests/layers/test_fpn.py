@@ -11,7 +11,7 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from torchvision.ops.poolers import LevelMapper
 
-from teachseg.layers.fpn import FPN, assign_levels, read_pyramid
+from teachseg.layers.fpn import FPN, MergedMap, assign_levels, read_pyramid
 
 property_of = settings(deadline=None, max_examples=60)
 
@@ -168,3 +168,23 @@ def test_no_boxes_to_read():
     no_level = torch.zeros(0, dtype=torch.int64)
     blocks = read_pyramid(LEVELS, (4, 8, 16), torch.zeros(0, 5), no_level, tell_level)
     assert blocks.shape == (0, 3, 1, 1)
+
+
+def test_merged_map_adds_the_coarser_maps_to_the_finest():
+    merge = MergedMap((1, 1), 1)
+    for conv in merge.lateral:
+        nn.init.ones_(conv.weight)
+    nn.init.zeros_(merge.smooth.weight)
+    merge.smooth.weight.data[0, 0, 1, 1] = 1  # the middle alone: leaves the sum as it is
+    fine = torch.arange(16.0).view(1, 1, 4, 4)
+    coarse = torch.tensor([[[[100.0, 200.0], [300.0, 400.0]]]])
+    # each coarse cell covers 2 x 2 fine ones
+    expected = fine + torch.tensor([[100, 100, 200, 200]] * 2 + [[300, 300, 400, 400]] * 2)
+    torch.testing.assert_close(merge([fine, coarse]), expected)
+
+
+@pytest.mark.parametrize("sides", [(7, 4, 2), (8, 4, 2)])
+def test_merged_map_of_three_odd_maps_keeps_the_finest_size(sides):
+    merge = MergedMap((2, 3, 4), 5)
+    maps = [torch.rand(1, c, s, s + 1) for c, s in zip((2, 3, 4), sides)]
+    assert merge(maps).shape == (1, 5, sides[0], sides[0] + 1)

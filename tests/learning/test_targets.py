@@ -9,15 +9,18 @@ from hypothesis import strategies as st
 from torchvision.models.detection._utils import BoxCoder
 
 from teachseg.geometry.boxes import box_iou, decode_boxes
-from teachseg.geometry.masks import crop_masks
+from teachseg.geometry.masks import crop_masks, mask_iou
+from teachseg.geometry.similarity import similarity
 from teachseg.learning.targets import (
     BoxLabels,
+    instance_map,
     label_boxes,
     mask_level_labels,
     mix_anchor_targets,
     roi_targets,
     rpn_targets,
     sample_boxes,
+    seed_labels,
     stage_targets,
 )
 from teachseg.structures import Targets
@@ -407,3 +410,115 @@ def test_no_positive_box_no_mask_label():
     assert labels.tolist() == [0] and asked.crops.shape == (0, 4, 4)
     asked, labels = mask_labels(torch.zeros(0, 4, 4), boxes[:0], targets)
     assert labels.shape == (0,) and asked.deltas.shape == (0, 4)
+
+
+# ---- cells and seeds (deep metric learning) -----------------------------------------------------
+
+
+def test_instance_map_by_hand():
+    """6 x 2 pixels, cells of 2 x 2. The first cell: object 0 has 2 pixels of 4, background 2: the
+    object's. The second: object 1 has 1, background 3. The third: object 1 has 3, object 0 one."""
+    masks = torch.zeros(2, 2, 6, dtype=torch.bool)
+    masks[0, :, 0] = masks[0, 0, 4] = True
+    masks[1, 0, 2] = masks[1, 1, 4] = masks[1, :, 5] = True
+    assert instance_map(masks, (1, 3), (2, 2)).tolist() == [[1, 0, 2]]
+
+
+def test_instance_map_beyond_the_image_and_without_objects():
+    """3 pixels in cells of 2: half of the second lies in the image. The third does not."""
+    none = torch.zeros(0, 2, 3, dtype=torch.bool)
+    assert instance_map(none, (1, 3), (2, 2)).tolist() == [[0, 0, -1]]
+    full = torch.ones(1, 2, 3, dtype=torch.bool)
+    assert instance_map(full, (1, 3), (2, 2)).tolist() == [[1, 1, -1]]
+
+
+def test_instance_map_of_overlapping_masks_gives_equals_to_the_first():
+    assert instance_map(torch.ones(2, 2, 2, dtype=torch.bool), (1, 1), (2, 2)).tolist() == [[1]]
+
+
+def slow_seed_labels(embeddings, points, instances, labels, taus, positive_iou):
+    """Point by point, tau by tau: grow, compare with every object, name it."""
+    height, width = instances.shape
+    objects = torch.stack([instances == g + 1 for g in range(len(labels))])
+    inside = instances != -1
+    rows = []
+    for tau in taus:
+        row = []
+        for point in points.tolist():
+            own = embeddings[:, point // width, point % width]
+            grown = similarity(embeddings.permute(1, 2, 0), own) >= tau
+            ious = mask_iou((grown & inside)[None], objects)[0].tolist()
+            best = max(range(len(ious)), key=lambda g: ious[g])
+            row.append(int(labels[best]) if ious[best] >= positive_iou else 0)
+        rows.append(row)
+    return rows
+
+
+@pytest.mark.parametrize("dim", [1, 2, 7])
+def test_seed_labels_equal_the_slow_twin(dim):
+    """Two objects and background, their embeddings around three places; a strip outside."""
+    draw = chance(dim)
+    instances = torch.zeros(6, 9, dtype=torch.int64)
+    instances[1:4, 1:4], instances[2:6, 5:8], instances[:, 8] = 1, 2, -1
+    places = 1.2 * torch.randn(4, dim, generator=draw)
+    embeddings = places[instances].permute(2, 0, 1)
+    embeddings = embeddings + 0.35 * torch.randn(embeddings.shape, generator=draw)
+    points, labels = torch.arange(54)[instances.flatten() >= 0], torch.tensor([4, 2])
+    taus = (0.25, 0.5, 0.75, 0.9)
+    found = seed_labels(embeddings, points, instances, labels, taus, 0.5)
+    assert found.tolist() == slow_seed_labels(embeddings, points, instances, labels, taus, 0.5)
+    assert {0, 2, 4} == set(found.flatten().tolist()) or dim == 1
+
+
+def test_seed_labels_follow_the_embeddings_of_the_step():
+    """A row of four cells, an object of two. While the embeddings are all alike every mask is the
+    whole row: IoU 2/4, just good enough. Once the right half is elsewhere, the mask is the object;
+    and what grows from the right half is of no class."""
+    instances, labels = torch.tensor([[1, 1, 0, 0]]), torch.tensor([3])
+    points = torch.arange(4)
+    alike = torch.zeros(2, 1, 4)
+    assert seed_labels(alike, points, instances, labels, (0.5,), 0.5).tolist() == [[3] * 4]
+    assert seed_labels(alike, points, instances, labels, (0.5,), 0.51).tolist() == [[0] * 4]
+    apart = torch.tensor([[[0.0, 0, 5, 5]], [[0, 0, 0, 0]]])
+    assert seed_labels(apart, points, instances, labels, (0.5,), 0.5).tolist() == [[3, 3, 0, 0]]
+
+
+def test_seed_labels_look_at_every_tau():
+    """Distances 0, 0.5, 1 and 3: sigma 1, .88, .54, .0002 from the left. The object is two cells:
+    at 0.9 one of them (1/2), at 0.75 both, at 0.5 three (2/3), at 0.0001 all (2/4)."""
+    embeddings = torch.tensor([0.0, 0.5, 1.0, 3.0]).view(1, 1, 4)
+    instances, labels = torch.tensor([[1, 1, 0, 0]]), torch.tensor([1])
+    found = seed_labels(embeddings, torch.tensor([0]), instances, labels,
+                        (0.9, 0.75, 0.5, 0.0001), 0.6)
+    assert found.flatten().tolist() == [0, 1, 1, 0]
+
+
+def test_seed_labels_of_nothing():
+    instances = torch.zeros(2, 3, dtype=torch.int64)
+    none = torch.zeros(0, dtype=torch.int64)
+    args = torch.zeros(4, 2, 3), torch.arange(5), instances
+    assert seed_labels(*args, none, (0.5, 0.9)).tolist() == [[0] * 5] * 2
+    assert seed_labels(args[0], none, instances, torch.tensor([1]), (0.5,)).shape == (1, 0)
+    # an object too small for any cell fits no mask
+    assert seed_labels(*args, torch.tensor([1]), (0.5,)).tolist() == [[0] * 5]
+
+
+def test_seed_labels_pass_no_gradient_and_are_finite_far_away():
+    embeddings = torch.tensor([0.0, 1e4, -1e4, 1e20]).view(1, 1, 4).requires_grad_()
+    instances = torch.tensor([[1, 2, 3, 4]])
+    found = seed_labels(embeddings, torch.arange(4), instances, torch.tensor([1, 2, 3, 4]), (0.5,))
+    assert found.tolist() == [[1, 2, 3, 4]] and not found.requires_grad
+
+
+def test_seed_labels_hold_no_stack_larger_than_the_embeddings(monkeypatch):
+    """200 points on a map of 32 x 32 with D = 8: never more than 8 x 1024 distances at once."""
+    import teachseg.learning.targets as module
+
+    sizes, right = [], module.distances_to
+    monkeypatch.setattr(module, "distances_to",
+                        lambda pixels, own: (sizes.append(len(own) * pixels.shape[1]),
+                                             right(pixels, own))[1])
+    embeddings = torch.randn(8, 32, 32, generator=chance())
+    instances = torch.ones(32, 32, dtype=torch.int64)
+    seed_labels(embeddings, torch.arange(200), instances, torch.tensor([1]), (0.5,))
+    assert len(sizes) == 25 and max(sizes) <= embeddings.numel()

@@ -7,8 +7,8 @@ from unittest import mock
 import pytest
 import torch
 from torchvision.models.detection import maskrcnn_resnet50_fpn
-from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
+from teachseg.datasets.batch import resize
 from teachseg.datasets.scenes import Scenes
 from teachseg.geometry.masks import mask_iou, masks_to_boxes
 from teachseg.layers.backbones import CourseNet
@@ -18,14 +18,11 @@ from teachseg.papers import mask_rcnn
 from teachseg.papers.mask_rcnn import (
     Config,
     MaskRCNN,
-    back_to_original,
     from_torchvision,
     make_anchors,
     predict,
     propose_boxes,
     rename_from_torchvision,
-    resize,
-    scale_boxes,
     see,
     trace,
     training_losses,
@@ -278,15 +275,6 @@ def test_strides_of_the_extra_level():
     assert (last[1, 0, 0] - last[0, 0, 0]).tolist() == [0, 64, 0, 64]
 
 
-@pytest.mark.parametrize("min_side, max_side", [(800, 1333), (160, 224)])
-def test_sizes_after_resizing_are_torchvisions(min_side, max_side):
-    transform = GeneralizedRCNNTransform(min_side, max_side, [0.0] * 3, [1.0] * 3)
-    for height, width in [(333, 500), (37, 41), (480, 640), (61, 7), (200, 280), (7, 13)]:
-        image = picture(height, width)
-        expected, _ = transform.resize(image)
-        torch.testing.assert_close(resize(image, min_side, max_side), expected)
-
-
 def test_weights_of_another_number_of_classes_are_told(theirs):
     with pytest.raises(ValueError, match=r"box_head.classes.weight is \(91, 1024\).*num_classes=7"):
         from_torchvision(theirs.state_dict(), num_classes=7)
@@ -346,24 +334,6 @@ def test_the_papers_numbers():
 
 
 # ------------------------------------------------------------------------- small pieces
-
-
-def test_resize_by_hand():
-    assert resize(picture(40, 60), 20, 1000).shape == (3, 20, 30)
-    # 20 / 40 would make the longer side 30: at most 24, so 24 / 60 = 0.4
-    assert resize(picture(40, 60), 20, 24).shape == (3, 16, 24)
-    assert resize(picture(60, 40), 80, 1000).shape == (3, 120, 80)
-    # never less than a pixel
-    assert resize(picture(1, 1000), 20, 40).shape == (3, 1, 40)
-    image = picture(40, 60)
-    assert resize(image, None, 10) is image
-
-
-def test_scale_boxes_by_hand():
-    # from 10 high, 20 wide to 30 high, 10 wide: y times 3, x times a half
-    boxes = scale_boxes(torch.tensor([[2.0, 1.0, 8.0, 5.0]]), (10, 20), (30, 10))
-    assert boxes.tolist() == [[1, 3, 4, 15]]
-    assert scale_boxes(torch.zeros(0, 4), (10, 20), (30, 10)).shape == (0, 4)
 
 
 def test_what_the_network_sees(model):
@@ -597,13 +567,6 @@ def test_boxes_come_back_in_the_images_pixels():
         check_detections(found, height, width)
         scale = torch.tensor([width / resized[1], height / resized[0]] * 2)
         torch.testing.assert_close(found.boxes, seen["found"].boxes * scale, atol=1e-3, rtol=1e-4)
-
-
-def test_no_box_oversteps_the_image_by_a_rounding_error():
-    # 20 pixels resized to 39 and back: 39 * (20 / 39) is 20.000002 in float32
-    edge = torch.tensor([[0.0, 0.0, 39.0, 39.0]])
-    assert scale_boxes(edge, (39, 39), (20, 20)).max() > 20
-    assert back_to_original(edge, (39, 39), (20, 20)).tolist() == [[0, 0, 20, 20]]
 
 
 def test_masks_lie_in_their_boxes(model):

@@ -12,6 +12,7 @@ Lesson: 22
 
 from collections.abc import Sequence
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from teachseg.structures import Targets
@@ -31,6 +32,16 @@ def collate(items: Sequence[tuple[Tensor, Targets]]) -> tuple[list[Tensor], list
                              f"{type(item).__name__}. A dataset's [i] returns both.")
     images, targets = zip(*items)
     return list(images), list(targets)
+
+
+def resize(image: Tensor, min_side: int | None, max_side: int) -> Tensor:
+    """(3, H, W) -> shorter side min_side, or less where the longer one would exceed max_side."""
+    if min_side is None:
+        return image
+    short, long = min(image.shape[1:]), max(image.shape[1:])
+    scale = min(min_side / short, max_side / long)
+    height, width = max(1, int(image.shape[1] * scale)), max(1, int(image.shape[2] * scale))
+    return F.interpolate(image[None], size=(height, width), mode="bilinear", align_corners=False)[0]
 
 
 def _check_batch(images: Sequence[Tensor], multiple_of: int) -> None:

@@ -9,29 +9,42 @@ Letters
 
 No boxes here. A seed is a (row, column) of the map.
 
-Lesson: 31 (masks from seeds), 32 (seediness, choice of seeds)
+Lesson: 31 (masks from seeds), 32 (seediness, choice of seeds), 33 (duplicates)
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from teachseg.checks import check_shape
-from teachseg.geometry.similarity import similarity, squared_distance
+from teachseg.geometry.masks import mask_iou
+from teachseg.geometry.similarity import distances_to, similarity_maps
 
-AT_ONCE = 20_000_000  # numbers held at once while masks grow, so that memory stays bounded
+
+def check_taus(tau: Tensor) -> None:
+    """ValueError unless every threshold is in (0, 1]."""
+    if not bool(((tau > 0) & (tau <= 1)).all()):
+        raise ValueError(f"tau must be above 0 and at most 1, got {tau.tolist()}: at 0 every pixel "
+                         "would belong to every mask, above 1 none, not even the seed.")
 
 
-def check_seeds(seeds: Tensor, height: int, width: int) -> None:
-    """ValueError unless `seeds` is (S, 2) whole (row, column) pairs on a map of height x width."""
-    if seeds.ndim != 2 or seeds.shape[1] != 2 or seeds.is_floating_point():
-        raise ValueError(f"seeds must be (S, 2) int64 as (row, column), got {tuple(seeds.shape)} "
-                         f"{seeds.dtype}. One seed? Pass torch.tensor([[row, column]]).")
-    size = seeds.new_tensor([height, width])
-    off = ((seeds < 0) | (seeds >= size)).any(dim=1).nonzero().flatten()
-    if len(off):
-        first = int(off[0])
-        raise ValueError(f"seeds[{first}] = {seeds[first].tolist()} is off the map of {height} x "
-                         f"{width} cells. Are these (x, y)? Here they are (row, column).")
+def cut_masks(similarities: Tensor, tau: float | Tensor) -> Tensor:
+    """{q : sigma(p, q) >= tau}, of maps that are there already.
+
+    Args:
+        similarities: (S, H, W) in [0, 1]. tau: in (0, 1], one for all or (S,) one for each.
+
+    Returns:
+        (S, H, W) bool.
+    """
+    check_shape(similarities, "S H W", "similarities")
+    tau = torch.as_tensor(tau, dtype=similarities.dtype, device=similarities.device)
+    check_taus(tau)
+    if tau.ndim and tau.shape != similarities.shape[:1]:
+        raise ValueError("tau must be one number, or one for each of the "
+                         f"{len(similarities)} seeds, got {tuple(tau.shape)}.")
+    return similarities >= tau.expand(len(similarities))[:, None, None]
 
 
 def grow_masks(embeddings: Tensor, seeds: Tensor, tau: float | Tensor) -> Tensor:
@@ -43,25 +56,11 @@ def grow_masks(embeddings: Tensor, seeds: Tensor, tau: float | Tensor) -> Tensor
 
     Returns:
         (S, H, W) bool. A seed is always in its own mask; a mask need not hang together.
+
+    Raises:
+        ValueError: a seed is off the map, or a tau outside of (0, 1].
     """
-    check_shape(embeddings, "D H W", "embeddings")
-    dim, height, width = embeddings.shape
-    check_seeds(seeds, height, width)
-    tau = torch.as_tensor(tau, dtype=torch.float32, device=embeddings.device)
-    if not bool(((tau > 0) & (tau <= 1)).all()):
-        raise ValueError(f"tau must be above 0 and at most 1, got {tau.tolist()}: at 0 every pixel "
-                         "would belong to every mask.")
-    if tau.ndim and len(tau) != len(seeds):
-        raise ValueError(f"tau must be one number, or one for each of the {len(seeds)} seeds, got "
-                         f"{len(tau)}.")
-    pixels = embeddings.flatten(1).T  # (H * W, D)
-    own = pixels[seeds[:, 0] * width + seeds[:, 1]]  # (S, D)
-    step = max(1, AT_ONCE // max(1, dim * height * width))
-    taus = tau.expand(len(seeds))
-    masks = [similarity(some[:, None], pixels) >= least[:, None]
-             for some, least in zip(own.split(step), taus.split(step))]
-    found = torch.cat(masks) if masks else pixels.new_zeros((0, height * width), dtype=torch.bool)
-    return found.view(-1, height, width)
+    return cut_masks(similarity_maps(embeddings, seeds), tau)
 
 
 def seediness(class_probs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -85,7 +84,53 @@ def seediness(class_probs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return values, best.div(classes, rounding_mode="floor"), best % classes + 1
 
 
-def pick_seeds(embeddings: Tensor, seediness: Tensor, num_seeds: int, alpha: float) -> Tensor:
+class Choice(NamedTuple):
+    """What the greedy choice chose, and what it saw."""
+
+    seeds: Tensor  # (S, 2) int64, (row, column), in the order of choice
+    values: Tensor  # (S,) of each when it was chosen: log S_p + alpha log D(p, chosen before)
+
+
+def choose_seeds(
+    embeddings: Tensor, seediness: Tensor, num_seeds: int, alpha: float, min_score: float = 0.0
+) -> Choice:
+    """`pick_seeds`, with the value at which each seed was chosen."""
+    check_shape(embeddings, "D H W", "embeddings")
+    height, width = embeddings.shape[1:]
+    if tuple(seediness.shape) != (height, width):
+        raise ValueError(f"seediness must be ({height}, {width}), one number for each embedding, "
+                         f"got {tuple(seediness.shape)}.")
+    if num_seeds < 0 or not alpha >= 0:
+        raise ValueError(f"num_seeds and alpha must be 0 or more, got {num_seeds} and {alpha}.")
+
+    # 1. Only pixels with some seediness can be chosen.
+    able = (seediness.flatten() > max(min_score, 0.0)).nonzero().flatten()
+    pixels = embeddings.flatten(1)[:, able]  # (D, able)
+    left = seediness.flatten()[able].float().log()
+    largest = torch.finfo(left.dtype).max
+    distance = torch.full_like(left, largest)
+
+    # 2. One after another, the best of what is left. (Nothing here waits for an accelerator.)
+    chosen, values = [], []
+    for turn in range(min(num_seeds, len(able))):
+        value = left + alpha * distance.log() if alpha and turn else left
+        best = value.argmax(keepdim=True)
+        chosen.append(best)
+        values.append(value[best])
+        left = left.index_fill(0, best, -torch.inf)
+        distance = torch.minimum(distance, distances_to(pixels, pixels[:, best].T)[0])
+
+    # 3. Up to where nothing new was left.
+    values = torch.cat(values) if values else left[:0]
+    flat = able[torch.cat(chosen)] if chosen else able[:0]
+    count = (values > -torch.inf).long().cumprod(dim=0).sum()
+    seeds = torch.stack([flat.div(width, rounding_mode="floor"), flat % width], dim=1)
+    return Choice(seeds[:count], values[:count])
+
+
+def pick_seeds(
+    embeddings: Tensor, seediness: Tensor, num_seeds: int, alpha: float, min_score: float = 0.0
+) -> Tensor:
     """Seeds that are good and unlike one another, one after another.
 
         p_1 = argmax S_p,    p_t = argmax over the rest of  log S_p + alpha log D(p, chosen)
@@ -97,29 +142,45 @@ def pick_seeds(embeddings: Tensor, seediness: Tensor, num_seeds: int, alpha: flo
     Args:
         embeddings: (D, H, W). seediness: (H, W) in [0, 1].
         num_seeds: at most so many. alpha: how much being different counts; 0: not at all.
+        min_score: pixels of this seediness or less are never chosen.
 
     Returns:
         (S, 2) int64, (row, column), in the order of choice. Fewer than `num_seeds` where no pixel
         is left that has any seediness and, with alpha > 0, an embedding of its own.
+
+    Raises:
+        ValueError: maps of different sizes, or a negative number of seeds or alpha.
     """
-    check_shape(embeddings, "D H W", "embeddings")
-    height, width = embeddings.shape[1:]
-    if tuple(seediness.shape) != (height, width):
-        raise ValueError(f"seediness must be ({height}, {width}), one number for each embedding, "
-                         f"got {tuple(seediness.shape)}.")
-    if num_seeds < 0 or not alpha >= 0:
-        raise ValueError(f"num_seeds and alpha must be 0 or more, got {num_seeds} and {alpha}.")
-    pixels = embeddings.flatten(1).T  # (H * W, D)
-    score = seediness.flatten().float().log()
-    distance = torch.full_like(score, torch.inf)
-    chosen: list[int] = []
-    while len(chosen) < min(num_seeds, len(score)):
-        apart = alpha * distance.log() if alpha and chosen else 0.0
-        best = int((score + apart).argmax())
-        if not (score + apart)[best] > -torch.inf:
-            break
-        chosen.append(best)
-        score[best] = -torch.inf
-        distance = torch.minimum(distance, squared_distance(pixels, pixels[best]))
-    flat = torch.tensor(chosen, dtype=torch.int64, device=embeddings.device)
-    return torch.stack([flat.div(width, rounding_mode="floor"), flat % width], dim=1)
+    return choose_seeds(embeddings, seediness, num_seeds, alpha, min_score).seeds
+
+
+def remove_duplicates(
+    masks: Tensor, scores: Tensor, labels: Tensor, max_iou: float, by_class: bool = False
+) -> Tensor:
+    """Of masks that are nearly the same, keep the best: suppression by mask instead of by box.
+
+    Args:
+        masks: (S, H, W) bool. scores: (S,). labels: (S,) int64.
+        max_iou: in [0, 1]; an overlap of exactly this much is kept.
+        by_class: masks of different classes do not compete.
+
+    Returns:
+        (kept,) int64 indices, best first; of equal scores the first in order.
+    """
+    check_shape(masks, "S H W", "masks")
+    if scores.shape != (len(masks),) or labels.shape != (len(masks),):
+        raise ValueError(f"There are {len(masks)} masks: one score and one label each is needed, "
+                         f"got {tuple(scores.shape)} and {tuple(labels.shape)}.")
+    if not 0 <= max_iou <= 1:
+        raise ValueError(f"max_iou must be in [0, 1], got {max_iou}.")
+    order = scores.argsort(descending=True, stable=True)
+    clash = mask_iou(masks[order], masks[order]) > max_iou
+    if by_class:
+        clash &= labels[order][:, None] == labels[order]
+    kept: list[int] = []
+    for place, row in enumerate(clash.tolist()):
+        if not any(row[other] for other in kept):
+            kept.append(place)
+    return order[torch.tensor(kept, dtype=torch.int64, device=order.device)]
+
+

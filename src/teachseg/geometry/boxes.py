@@ -149,3 +149,19 @@ def decode_boxes(
     center = center_a + deltas[..., :2] * size_a
     size = size_a * deltas[..., 2:].clamp(max=math.log(MAX_GROWTH)).exp()
     return torch.cat([center - size / 2, center + size / 2], dim=-1)
+
+
+def size_ratio(old: tuple[int, int], new: tuple[int, int]) -> tuple[float, float]:
+    """(right, down): pixels of an image at size new = (height, width), for one of it at old."""
+    return new[1] / old[1], new[0] / old[0]
+
+
+def scale_boxes(boxes: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+    """(..., 4) boxes of an image of size old = (height, width) -> of the same image at size new."""
+    right, down = size_ratio(old, new)
+    return boxes * boxes.new_tensor([right, down, right, down])
+
+
+def back_to_original(boxes: Tensor, size: tuple[int, int], original: tuple[int, int]) -> Tensor:
+    """(..., 4) boxes found in an image of `size` -> of the `original`, not a last digit outside."""
+    return clip_boxes(scale_boxes(boxes, size, original), original)

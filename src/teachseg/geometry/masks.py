@@ -3,11 +3,12 @@
 Letters
     R     boxes
     H, W  height and width of the image, in pixels
+    h, w  height and width of a map of cells
     M     side of a cut-out mask ("crop"), in bins
 
 `masks` are image-sized and bool; `crops` are M x M floats in [0, 1] that live in a box.
 
-Lesson: 01 (overlaps), 11, 21 (cutting and pasting)
+Lesson: 01 (overlaps), 11, 21 (cutting and pasting), 30 (cells of a map)
 """
 
 import torch
@@ -114,6 +115,42 @@ def crop_masks(masks: Tensor, boxes: Tensor, size: int, index: Tensor | None = N
         bin_area[:, None, None] > 0, area / bin_area.clamp(min=1e-12)[:, None, None], 0
     )
     return share.clamp(0, 1).float()
+
+
+def cell_weights(length: int, cells: int, cell: float, like: Tensor) -> Tensor:
+    """One axis of `cell_shares`: how much of each cell every pixel covers.
+
+    Args:
+        length: pixels. cells: cell i covers [i * cell, (i + 1) * cell) pixels.
+
+    Returns:
+        (cells, length) in [0, 1]; a row sums to the share of its cell that lies in the image.
+    """
+    pixel = torch.arange(length, dtype=torch.float32, device=like.device)
+    low = torch.arange(cells, dtype=torch.float32, device=like.device)[:, None] * cell
+    common = torch.minimum(pixel + 1, low + cell) - torch.maximum(pixel, low)
+    return common.clamp(min=0) / cell
+
+
+def cell_shares(
+    masks: Tensor, map_size: tuple[int, int], cell: tuple[float, float]
+) -> tuple[Tensor, Tensor]:
+    """How much of each cell of a feature map every mask covers, and how much of it the image.
+
+    Args:
+        masks: (R, H, W) bool.
+        map_size: (h, w) cells. cell: its (height, width) in mask pixels, whole or not; cells may
+            reach out of the image, as those of a padded batch do.
+
+    Returns:
+        (R, h, w) and (h, w), in [0, 1].
+    """
+    check_shape(masks, "R H W", "masks")
+    (height, width), (h, w) = masks.shape[1:], map_size
+    rows = cell_weights(height, h, cell[0], masks)  # (h, H)
+    columns = cell_weights(width, w, cell[1], masks)  # (w, W)
+    inside = rows.sum(dim=1)[:, None] * columns.sum(dim=1)
+    return rows @ masks.float() @ columns.T, inside
 
 
 def paste_weights(low: Tensor, high: Tensor, crop_size: int, length: int) -> Tensor:

@@ -1,9 +1,11 @@
-"""Sampling: a loss looks at a few anchors or proposals, drawn by chance.
+"""Sampling: a loss looks at a few anchors, proposals or pixels, drawn by chance.
 
 Letters
     A  anchors (or proposals)
+    N  cells of a map
+    S  cells that are drawn
 
-Lesson: 05
+Lesson: 05 (anchors), 30 (pixels)
 """
 
 import torch
@@ -35,3 +37,37 @@ def sample(labels: Tensor, size: int, object_share: float, generator: torch.Gene
     objects = draw(on_cpu >= OBJECT, int(size * object_share))
     drawn = torch.cat([objects, draw(on_cpu == BACKGROUND, size - len(objects))])
     return drawn.to(labels.device)
+
+
+def sample_points(
+    instances: Tensor, per_instance: int, background: int, generator: torch.Generator
+) -> Tensor:
+    """Draw a few cells of every instance, however large it is.   [deep metric learning, K points]
+
+    All at once: cells in a random order, put together by instance without changing that order, and
+    of each instance the first ones. The draw happens on the CPU.
+
+    Args:
+        instances: (N,) int64, 0 background, positive an instance's number, negative not to be
+            drawn.
+        per_instance: K, at most so many cells of each instance; all of a smaller one.
+        background: at most so many of background; 0: none.
+        generator: a CPU generator.
+
+    Returns:
+        (S,) int64 indices, background first, then instance after instance.
+
+    >>> row = torch.tensor([0, 0, 2, 2, 2, -1, 1])
+    >>> row[sample_points(row, 2, 1, torch.Generator().manual_seed(0))]
+    tensor([0, 1, 2, 2])
+    """
+    if per_instance < 0 or background < 0:
+        raise ValueError("per_instance and background must be 0 or more, got "
+                         f"{per_instance} and {background}.")
+    on_cpu = instances.cpu()
+    order = torch.randperm(len(on_cpu), generator=generator)
+    order = order[on_cpu[order].argsort(stable=True)]
+    own = on_cpu[order]
+    rank = torch.arange(len(own)) - torch.searchsorted(own, own)  # within its instance
+    most = torch.where(own > 0, per_instance, torch.where(own == 0, background, 0))
+    return order[rank < most].to(instances.device)

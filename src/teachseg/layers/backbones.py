@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.ops import FrozenBatchNorm2d
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB in [0, 1]
 CHANNELS_PER_GROUP = 16  # of group normalisation; it needs no batch, so a batch of 2 trains too
 
 
@@ -57,17 +58,24 @@ class ResidualBlock(nn.Module):
 
 
 class CourseNet(nn.Module):
-    """A small residual network: stride 2 in the stem, then 4, 8, 16 as deep as `blocks` says."""
+    """A small residual network: stride 2 in the stem, then 4, 8, 16 as deep as `blocks` says.
+
+    Args:
+        stem_map: give the stem's map, of stride 2, as well. The weights are the same.
+    """
 
     def __init__(
         self,
         stem_channels: int = 32,
         channels: Sequence[int] = (64, 128, 192),
         blocks: Sequence[int] = (1, 2, 2),
+        stem_map: bool = False,
     ):
         super().__init__()
-        self.out_channels = tuple(channels)
-        self.strides = tuple(4 * 2**i for i in range(len(channels)))
+        self.stem_map = stem_map
+        stem = (stem_channels,) * stem_map
+        self.out_channels = (*stem, *channels)
+        self.strides = ((2,) * stem_map) + tuple(4 * 2**i for i in range(len(channels)))
         self.stem = conv_norm(3, stem_channels, stride=2)
         stages, width = [], stem_channels
         for out, depth in zip(channels, blocks):
@@ -84,7 +92,7 @@ class CourseNet(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         """(N, 3, H, W) -> a map (N, C, ceil(H / stride), ceil(W / stride)) for each stride."""
         x = F.relu(self.stem(images), inplace=True)
-        features = []
+        features = [x] if self.stem_map else []
         for stage in self.stages:
             x = stage(x)
             features.append(x)
@@ -105,20 +113,29 @@ class FrozenNorm(FrozenBatchNorm2d):
 
 
 class ResNet(nn.Module):
-    """torchvision's resnet18 ... resnet152 up to their last convolution; strides 4, 8, 16, 32."""
+    """torchvision's resnet18 ... resnet152 up to their last convolution; strides 4, 8, 16, 32.
 
-    def __init__(self, name: str = "resnet50", frozen_norm: bool = True):
+    Args:
+        dilated: the last two strides of 2 become dilations of 2 and 4: strides 4, 8, 8, 8, with the
+            same weights. Not of resnet18.   [Chen et al. 2016, DeepLab, section 3.1]
+    """
+
+    def __init__(self, name: str = "resnet50", frozen_norm: bool = True, dilated: bool = False):
         super().__init__()
         norm = FrozenNorm if frozen_norm else nn.BatchNorm2d
-        whole = getattr(models, name)(weights=None, norm_layer=norm)
+        if dilated and name == "resnet18":
+            raise ValueError("resnet18 cannot be dilated: torchvision's plain blocks have no "
+                             "dilation. Take resnet50 or resnet101.")
+        dilation = {"replace_stride_with_dilation": (False, True, True)} if dilated else {}
+        whole = getattr(models, name)(weights=None, norm_layer=norm, **dilation)
         for part in ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4"):
             self.add_module(part, getattr(whole, part))
         base = whole.fc.in_features
         self.out_channels = (base // 8, base // 4, base // 2, base)
-        self.strides = (4, 8, 16, 32)
+        self.strides = (4, 8, 8, 8) if dilated else (4, 8, 16, 32)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """(N, 3, H, W) -> four maps, of strides 4, 8, 16, 32."""
+        """(N, 3, H, W) -> four maps, of the strides that `strides` says."""
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(images)), inplace=True), 3, stride=2, padding=1)
         features = []
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
@@ -208,7 +225,7 @@ def build_backbone(name: str, **options) -> nn.Module:
     Args:
         options: for "course" those of `CourseNet`; for the others `frozen_norm`, whether batch
             normalisation keeps the pretrained statistics, as all three papers do; for "vgg16" also
-            `ceil_mode`, see there.
+            `ceil_mode`, for the resnets `dilated`, see there.
     """
     if name not in BACKBONES:
         raise ValueError(f"There is no backbone {name!r}. Choose one of: {', '.join(BACKBONES)}.")

@@ -13,39 +13,11 @@ in `CornersAsReleased`, where they are (x1, y1, x2, y2).
 Lesson: 11 (mask stage, masked features), 12 (category stage), 13 (stage bridge)
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-
-class MergedMap(nn.Module):
-    """Several maps of a backbone -> one of the finest stride, which saw the deeper ones.
-
-    The top-down pathway of a feature pyramid, whose finest level alone is made. MNC reads its
-    backbone's last map instead; this is for images too small for stride 16. [Lin et al. 2017]
-
-    Args:
-        in_channels: channels of each map, finest first. out_channels: C of the merged one.
-    """
-
-    def __init__(self, in_channels: Sequence[int], out_channels: int):
-        super().__init__()
-        self.lateral = nn.ModuleList(nn.Conv2d(c, out_channels, 1) for c in in_channels)
-        self.smooth = nn.Conv2d(out_channels, out_channels, 3, padding=1)
-        for conv in (*self.lateral, self.smooth):
-            nn.init.kaiming_uniform_(conv.weight, a=1)
-            nn.init.zeros_(conv.bias)
-
-    def forward(self, features: list[Tensor]) -> Tensor:
-        """Maps (N, C_l, H_l, W_l), finest first -> (N, C, H_0, W_0)"""
-        merged = self.lateral[-1](features[-1])
-        for lateral, finer in zip(reversed(self.lateral[:-1]), reversed(features[:-1])):
-            above = F.interpolate(merged, size=finer.shape[-2:], mode="nearest")
-            merged = lateral(finer) + above
-        return self.smooth(merged)
 
 
 class MaskStage(nn.Module):

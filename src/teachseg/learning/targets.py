@@ -8,10 +8,12 @@ Letters
     R  rois drawn from one image
     P  those of them that are positive
     M  side of a mask crop, in bins
+    h, w  height and width of a feature map, in cells
+    D, S, T  length of an embedding, points drawn from a map, thresholds tau
 
 Boxes are (x1, y1, x2, y2) in image pixels.
 
-Lesson: 05 (anchors), 11, 12 (MNC's stages), 21 (rois and masks)
+Lesson: 05 (anchors), 11, 12 (MNC's stages), 21 (rois and masks), 30, 31 (cells, seeds)
 """
 
 from typing import NamedTuple
@@ -20,9 +22,10 @@ import torch
 from torch import Tensor
 
 from teachseg.geometry.boxes import box_iou, encode_boxes
-from teachseg.geometry.masks import crop_masks, paste_masks
+from teachseg.geometry.masks import cell_shares, crop_masks, paste_masks
 from teachseg.geometry.matching import BACKGROUND, IGNORE, OBJECT, match
 from teachseg.geometry.sampling import sample
+from teachseg.geometry.similarity import distance_at, distances_to
 from teachseg.structures import Targets
 
 
@@ -258,3 +261,74 @@ def mask_level_labels(
     labels = torch.zeros_like(asked.labels)
     labels[positive] = torch.where(good, asked.labels[positive], 0)
     return labels
+
+
+# ------------------------------------------------------------ deep metric learning (lessons 30, 31)
+
+
+def instance_map(
+    masks: Tensor, map_size: tuple[int, int], cell: tuple[float, float]
+) -> Tensor:
+    """To which object each cell of a feature map belongs: the one that covers most of it.
+
+    Args:
+        masks: (G, H, W) bool, G may be 0.
+        map_size: (h, w) cells. cell: its (height, width) in mask pixels.
+
+    Returns:
+        (h, w) int64: g + 1 for object g, BACKGROUND (0) where nothing covers more of the cell than
+        no object does, IGNORE (-1) where less than half of the cell lies in the image. Where an
+        object and background cover as much, the object has it; of two objects the first.
+    """
+    shares, inside = cell_shares(masks, map_size, cell)
+    nothing = torch.full(map_size, BACKGROUND, device=masks.device)
+    outside = inside < 0.5
+    if len(masks) == 0:
+        return nothing.masked_fill(outside, IGNORE)
+    best, who = shares.max(dim=0)
+    background = (inside - shares.sum(dim=0)).clamp(min=1e-6)
+    found = torch.where(best >= background, who + 1, nothing)
+    return found.masked_fill(outside, IGNORE)
+
+
+def seed_labels(
+    embeddings: Tensor,
+    points: Tensor,
+    instances: Tensor,
+    labels: Tensor,
+    taus: tuple[float, ...],
+    positive_iou: float = 0.5,
+) -> Tensor:
+    """The class of the mask that each point would grow now, at each tau; 0: of none.
+    [deep metric learning paper: a seed is good if its mask fits an object]
+
+    The masks are grown from the embeddings as they are at this step, and compared with every object
+    of the image, cell by cell. No gradient passes. At most D points are looked at at once, so that
+    no stack of masks is larger than the embeddings themselves.
+
+    Args:
+        embeddings: (D, h, w). points: (S,) int64, cells counted row by row.
+        instances: (h, w) int64 as from `instance_map`. labels: (G,) int64 in 1..K.
+        taus: T thresholds in (0, 1].
+        positive_iou: a mask that overlaps an object this much has its class.
+
+    Returns:
+        (T, S) int64 in 0..K.
+    """
+    found = torch.zeros(len(taus), len(points), dtype=torch.int64, device=embeddings.device)
+    if len(labels) == 0 or len(points) == 0:
+        return found
+    pixels, flat = embeddings.detach().flatten(1), instances.flatten()
+    numbers = torch.arange(1, len(labels) + 1, device=flat.device)
+    objects = (flat[:, None] == numbers).float()  # (h * w, G)
+    sizes, in_image = objects.sum(dim=0), (flat != IGNORE).float()
+    for first in range(0, len(points), len(embeddings)):
+        part = slice(first, first + len(embeddings))
+        distances = distances_to(pixels, pixels[:, points[part]].T)  # (part, h * w)
+        for row, tau in zip(found, taus):
+            grown = (distances <= distance_at(tau)).float()
+            common = grown @ objects  # (part, G)
+            union = (grown @ in_image)[:, None] + sizes - common
+            iou, who = (common / union.clamp(min=1)).max(dim=1)
+            row[part] = torch.where(iou >= positive_iou, labels[who], 0)
+    return found

@@ -20,16 +20,20 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision import ops
 
 from teachseg.checks import check_images, check_targets
-from teachseg.datasets.batch import batch_images
+from teachseg.datasets.batch import batch_images, resize
 from teachseg.decoding.instances import ScoredBoxes, decode_detections, paste_binary, paste_probs
 from teachseg.geometry.anchors import cell_anchors, grid_anchors
-from teachseg.geometry.boxes import clip_boxes
-from teachseg.layers.backbones import Normalize, build_backbone
+from teachseg.geometry.boxes import back_to_original, scale_boxes, size_ratio
+from teachseg.layers.backbones import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Normalize,
+    build_backbone,
+)
 from teachseg.layers.fpn import FPN, assign_levels, read_pyramid
 from teachseg.layers.heads import BoxHead, MaskHead, pick_class
 from teachseg.layers.roi import roi_align, roi_pool, roi_warp, to_rois
@@ -37,8 +41,6 @@ from teachseg.layers.rpn import RPNHead, propose
 from teachseg.learning.losses import class_loss, delta_loss, mask_loss, objectness_loss
 from teachseg.learning.targets import RoiTargets, roi_targets, rpn_targets
 from teachseg.structures import Detections, Proposals, Targets
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 # fmt: off
@@ -181,16 +183,6 @@ class Seen(NamedTuple):
     deltas: Tensor  # (N, A, 4)
 
 
-def resize(image: Tensor, min_side: int | None, max_side: int) -> Tensor:
-    """(3, H, W) -> shorter side min_side, or less where the longer one would exceed max_side."""
-    if min_side is None:
-        return image
-    short, long = min(image.shape[1:]), max(image.shape[1:])
-    scale = min(min_side / short, max_side / long)
-    height, width = max(1, int(image.shape[1] * scale)), max(1, int(image.shape[2] * scale))
-    return F.interpolate(image[None], size=(height, width), mode="bilinear", align_corners=False)[0]
-
-
 def make_anchors(
     config: Config, levels: list[Tensor], strides: tuple[int, ...], padded_size: tuple[int, int]
 ) -> list[Tensor]:
@@ -275,17 +267,6 @@ def read_boxes(model: MaskRCNN, levels: list[Tensor], boxes: list[Tensor], size:
     return read_pyramid(levels, model.strides, rois, level_of, roi_operator(config, size))
 
 
-def size_ratio(old: tuple[int, int], new: tuple[int, int]) -> tuple[float, float]:
-    """(right, down): pixels of an image at size new = (height, width), for one of it at old."""
-    return new[1] / old[1], new[0] / old[0]
-
-
-def scale_boxes(boxes: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-    """(..., 4) boxes of an image of size old = (height, width) -> of the same image at size new."""
-    right, down = size_ratio(old, new)
-    return boxes * boxes.new_tensor([right, down, right, down])
-
-
 def rpn_losses(
     config: Config, seen: Seen, gt_boxes: list[Tensor], generator: torch.Generator
 ) -> dict[str, Tensor]:
@@ -368,11 +349,6 @@ def training_losses(
     mask_logits = pick_class(model.mask_head(roi_features), labels[positive])
     losses["mask"] = mask_loss(mask_logits.float(), torch.cat([d.crops for d in drawn]))
     return losses
-
-
-def back_to_original(boxes: Tensor, size: tuple[int, int], original: tuple[int, int]) -> Tensor:
-    """(..., 4) boxes found in an image of `size` -> of the `original`, not a last digit outside."""
-    return clip_boxes(scale_boxes(boxes, size, original), original)
 
 
 class Answer(NamedTuple):

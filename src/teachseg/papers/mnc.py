@@ -34,22 +34,35 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from teachseg.checks import check_images, check_targets
-from teachseg.datasets.batch import batch_images
+from teachseg.datasets.batch import batch_images, resize
 from teachseg.decoding.instances import paste_binary
 from teachseg.decoding.voting import mask_voting
 from teachseg.geometry.anchors import cell_anchors, grid_anchors, legacy_cell_anchors
-from teachseg.geometry.boxes import center_size, clip_boxes, decode_boxes, from_inclusive
+from teachseg.geometry.boxes import (
+    back_to_original,
+    center_size,
+    clip_boxes,
+    decode_boxes,
+    from_inclusive,
+    scale_boxes,
+    size_ratio,
+)
 from teachseg.geometry.nms import fast_batched_nms
-from teachseg.layers.backbones import Normalize, build_backbone
+from teachseg.layers.backbones import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Normalize,
+    build_backbone,
+)
 from teachseg.layers.cascade import (
     Categories,
     CategoryStage,
     CornersAsReleased,
     MaskStage,
-    MergedMap,
     likeliest_class,
     masked_features,
 )
+from teachseg.layers.fpn import MergedMap
 from teachseg.layers.roi import at_least_float32, roi_warp, to_rois
 from teachseg.layers.rpn import LimitedGradient, RPNHead, inside, proposal_anchors
 from teachseg.learning.losses import class_loss, delta_loss, mask_loss, objectness_loss
@@ -61,14 +74,6 @@ from teachseg.learning.targets import (
     rpn_targets,
     sample_boxes,
     stage_targets,
-)
-from teachseg.papers.mask_rcnn import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    back_to_original,
-    resize,
-    scale_boxes,
-    size_ratio,
 )
 from teachseg.structures import Detections, Proposals, Targets
 
