@@ -1,10 +1,11 @@
-"""The draggable box in a real browser: pointer, keys, focus, frames a second; without a kernel.
+"""The stage in a real browser: pointer, keys, focus, frames a second; without a kernel.
 
 The browser's half is put on an empty page with a model that notes what is sent to Python.
 Screenshots are kept in artefacts/.
 """
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,9 @@ SET_UP = """async ([source, traits]) => {
       traits[name] = value;
       changed(name);
     },
-    save_changes: () => window.sent.push(["x1", "y1", "x2", "y2"].map((edge) => traits[edge])),
+    save_changes: () => window.sent.push(
+      (traits.mode === "point" ? ["row", "column"] : ["x1", "y1", "x2", "y2"])
+        .map((name) => traits[name])),
     on: (event, handler) => (handlers[event] ??= []).push(handler),
     off: (event, handler) => {
       handlers[event] = handlers[event].filter((other) => other !== handler);
@@ -42,24 +45,44 @@ SET_UP = """async ([source, traits]) => {
 }"""
 
 
-@pytest.fixture
-def page(browser):
-    """A stage of a 128 x 128 scene at 3 screen pixels a pixel, the box at (32, 32, 96, 80)."""
+NAMES = ("mode", "row", "column", "x1", "y1", "x2", "y2", "image", "image_size", "stride", "bins",
+         "sampling_ratio", "operator")
+
+
+def show(page, stage: Stage) -> None:
+    """Put a stage on a page."""
+    page.set_content(PAGE)
+    source = Path(module.__file__).with_name("stage.js").read_text("utf-8")
+    traits = json.loads(json.dumps({name: getattr(stage, name) for name in NAMES}))
+    page.evaluate(SET_UP, [source, traits])
+    settle(page)
+
+
+@contextmanager
+def page_of(browser, stage: Stage):
+    """A page with a stage, on which nothing may complain."""
     page = browser.new_page(viewport={"width": 700, "height": 760})
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
-    page.set_content(PAGE)
-    stage = Stage.of(Scenes("train", 1)[0][0], (32.0, 32.0, 96.0, 80.0))
-    names = ("x1", "y1", "x2", "y2", "image", "image_size", "stride", "bins", "sampling_ratio",
-             "operator")
-    source = Path(module.__file__).with_name("stage.js").read_text("utf-8")
-    traits = json.loads(json.dumps({name: getattr(stage, name) for name in names}))
-    page.evaluate(SET_UP, [source, traits])
-    settle(page)
+    show(page, stage)
     yield page
     assert errors == []
     page.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A stage of a 128 x 128 scene at 3 screen pixels a pixel, the box at (32, 32, 96, 80)."""
+    with page_of(browser, Stage.of(Scenes("train", 1)[0][0], (32.0, 32.0, 96.0, 80.0))) as page:
+        yield page
+
+
+@pytest.fixture
+def pointed(browser):
+    """The same scene to point at: 64 x 64 cells of 2 pixels, so 6 screen pixels each."""
+    with page_of(browser, Stage.pointing(Scenes("train", 1)[0][0], (10, 20), 2)) as page:
+        yield page
 
 
 def settle(page) -> None:
@@ -195,15 +218,61 @@ def test_small_and_long_images_fit(browser):
     for height, width in [(1, 1), (20, 600)]:
         image = torch.zeros(3, height, width)
         page = browser.new_page()
-        page.set_content(PAGE)
-        stage = Stage.of(image, (0.0, 0.0, 1.0, 1.0))
-        source = Path(module.__file__).with_name("stage.js").read_text("utf-8")
-        names = ("x1", "y1", "x2", "y2", "image", "image_size", "stride", "bins",
-                 "sampling_ratio", "operator")
-        traits = json.loads(json.dumps({name: getattr(stage, name) for name in names}))
-        page.evaluate(SET_UP, [source, traits])
-        settle(page)
+        show(page, Stage.of(image, (0.0, 0.0, 1.0, 1.0)))
         frame = page.locator("canvas").bounding_box()
         assert 24 <= frame["width"] <= 384
         assert abs(frame["width"] / frame["height"] - width / height) < 0.1 * width / height
         page.close()
+
+
+# ---- a place to point at ------------------------------------------------------------------------
+
+
+def point(page) -> list[int]:
+    return page.evaluate("['row', 'column'].map((name) => window.model.get(name))")
+
+
+def test_a_click_chooses_the_cell_under_it(pointed, artefacts):
+    before = picture(pointed)
+    drag(pointed, (90.5, 33), (90.5, 33), steps=1)  # row 16 is 32..34, column 45 is 90..92
+    assert point(pointed) == [16, 45]
+    assert pointed.evaluate("window.sent") == [[16, 45]]  # one message for one click
+    assert picture(pointed) != before
+    pointed.screenshot(path=artefacts / "stage_point.png")
+
+
+def test_a_drag_takes_the_point_along_and_never_off_the_map(pointed):
+    drag(pointed, (10, 10), (60, 100))
+    assert point(pointed) == [50, 30]
+    drag(pointed, (60, 60), (900, -50))
+    assert point(pointed) == [0, 63]
+    assert pointed.evaluate("window.sent.at(-1)") == [0, 63]
+
+
+def test_keys_move_the_point(pointed):
+    pointed.locator("#before").focus()
+    pointed.keyboard.press("Tab")
+    for keys, expected in [("ArrowRight", [10, 21]), ("Shift+ArrowDown", [14, 21]),
+                           ("ArrowUp", [13, 21]), ("Shift+ArrowLeft", [13, 17])]:
+        pointed.keyboard.press(keys)
+        settle(pointed)
+        assert point(pointed) == expected
+        assert pointed.evaluate("window.sent.at(-1)") == expected
+    for _ in range(6):
+        pointed.keyboard.press("Shift+ArrowUp")
+    settle(pointed)
+    assert point(pointed) == [0, 17]
+    label = pointed.locator("canvas").get_attribute("aria-label")
+    assert label.startswith("Point at row 0, column 17 of a map of 64 by 64 cells.")
+    pointed.keyboard.press("Tab")
+    assert pointed.evaluate("document.activeElement.id") == "after"
+
+
+def test_python_moves_the_point_and_what_is_off_the_map_is_drawn_on_it(pointed):
+    seen = {picture(pointed)}
+    for name, value in [("row", 40), ("column", 3), ("row", 1000)]:
+        pointed.evaluate("([name, value]) => window.model.set(name, value)", [name, value])
+        settle(pointed)
+        seen.add(picture(pointed))
+    assert len(seen) == 4 and pointed.evaluate("window.sent.length") == 0
+    assert "row 63, column 3" in pointed.locator("canvas").get_attribute("aria-label")

@@ -10,12 +10,12 @@ import sys
 
 import pytest
 import torch
-from ipywidgets import HTML, Widget
+from ipywidgets import HTML, IntSlider, Widget
 
 from teachseg.explore import stage as module
 from teachseg.explore.explorer import Explorer, Frame
 from teachseg.explore.roi import NAMES, bins_of, box_sliders
-from teachseg.explore.stage import NO_STAGE, OPERATORS, Stage, bind, front
+from teachseg.explore.stage import NO_CLICK, NO_STAGE, OPERATORS, Stage, bind, front
 
 node = pytest.mark.skipif(
     not shutil.which("node"), reason="node is not installed: stage.js is not run on its own"
@@ -135,6 +135,31 @@ def test_what_keys_do(tmp_path):
         {"dx": 1, "dy": 0, "sizing": True}, None, None]
 
 
+@node
+def test_the_cell_under_a_pointer(tmp_path):
+    """Cells of 4 pixels on an image 10 wide and 6 high: a map of 2 rows and 3 columns."""
+    places = [[0, 0], [3.9, 3.9], [4, 0], [9.5, 5.9], [-7, 2], [500, 500], [None, 1]]
+    found = in_node(tmp_path, """
+        console.log(JSON.stringify(data.map(([x, y]) => {
+          const { row, column } = stage.cellAt(x ?? NaN, y, 4, [6, 10]);
+          return [row, column];
+        })));
+    """, places)
+    assert found == [[0, 0], [0, 0], [0, 1], [1, 2], [0, 0], [1, 2], [0, 0]]
+
+
+@node
+def test_a_point_is_held_on_the_map_and_moved_by_keys(tmp_path):
+    found = in_node(tmp_path, """
+        const held = data.map(([row, column]) => stage.holdPoint({ row, column }, 4, [6, 10]));
+        const keys = [["ArrowLeft", false], ["ArrowDown", true], ["a", false]];
+        console.log(JSON.stringify({ held, keys: keys.map((key) => stage.pointStep(...key)) }));
+    """, [[0, 0], [-3, 1], [9, 9]])
+    assert found["held"] == [{"row": 0, "column": 0}, {"row": 0, "column": 1},
+                             {"row": 1, "column": 2}]
+    assert found["keys"] == [{"row": 0, "column": -1}, {"row": 4, "column": 0}, None]
+
+
 def test_both_halves_know_the_same_operators():
     assert tuple(NAMES) == OPERATORS
     for operator in OPERATORS:
@@ -158,6 +183,26 @@ def test_a_stage_shows_an_image_and_a_box():
         Stage.of(torch.zeros(6, 8), (1, 2, 3, 4))
 
 
+def test_a_stage_to_point_at():
+    stage = Stage.pointing(torch.zeros(3, 6, 8), (1, 3), stride=2)
+    assert (stage.mode, stage.row, stage.column, stage.stride) == ("point", 1, 3, 2)
+    assert repr(stage) == "Stage(row=1, column=3, stride=2)"
+    with pytest.raises(ValueError, match="image must be"):
+        Stage.pointing(torch.zeros(6, 8), (1, 3), 2)
+
+
+def test_a_point_is_tied_to_two_sliders():
+    stage = Stage.pointing(torch.zeros(3, 16, 16), (1, 3), stride=2)
+    explorer = Explorer(lambda row, column: Frame("", f"{row} {column}"),
+                        row=IntSlider(5, min=0, max=7), column=IntSlider(6, min=0, max=7))
+    bind(stage, explorer)
+    assert (stage.row, stage.column) == (5, 6)  # the sliders have the first word
+    stage.row = 2
+    assert repr(explorer) == "2 6"
+    explorer.set(column=0)
+    assert stage.column == 0
+
+
 def test_without_anywidget_the_sliders_do_the_same(monkeypatch):
     monkeypatch.setitem(sys.modules, "anywidget", None)  # importing it fails
     spec = importlib.util.spec_from_file_location("stage_alone", module.__file__)
@@ -167,6 +212,7 @@ def test_without_anywidget_the_sliders_do_the_same(monkeypatch):
     assert not isinstance(stage, Widget)
     shown = alone.front(stage)
     assert isinstance(shown, HTML) and shown.value == NO_STAGE
+    assert alone.front(alone.Stage.pointing(torch.zeros(3, 8, 8), (0, 0), 2)).value == NO_CLICK
 
     def frame(x1, y1, x2, y2):
         return Frame("", f"{x1} {y1} {x2} {y2}")

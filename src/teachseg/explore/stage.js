@@ -1,7 +1,8 @@
-// The stage: an image with a box on it that one drags. The browser's half of stage.py.
+// The stage: an image with a box on it that one drags, or a cell that one points at. The browser's
+// half of stage.py.
 //
 // Letters: S bins a side, n samples a bin and axis, z a coordinate on the map (cell u sits at u).
-// Boxes are {x1, y1, x2, y2} in image pixels.
+// Boxes are {x1, y1, x2, y2} in image pixels; a point is {row, column}, a cell of `stride` pixels.
 //
 // The geometry is that of teachseg.layers.roi, in single precision (`f`), step by step in the same
 // order, so that a bin never lies elsewhere than where the operator reads. tests/explore holds the
@@ -9,6 +10,8 @@
 
 const f = Math.fround;
 const EDGES = ["x1", "y1", "x2", "y2"];
+const PLACE = ["row", "column"];
+const FAR_STEP = 4;     // cells that a point moves with Shift
 const GRID = 0.5;       // image pixels: where a dragged edge may come to rest
 const LEAST_SIDE = 1;   // image pixels
 const MOST_SIDE = 384;  // screen pixels of the stage: so that sliders and numbers stay in sight
@@ -181,6 +184,27 @@ export function keyStep(key, shift, alt) {
   return dx || dy ? { dx, dy, sizing: alt } : null;
 }
 
+// The cell under a pointer at (x, y), held on the map of an image of size (height, width).
+export function cellAt(x, y, stride, [height, width]) {
+  const [rows, columns] = [Math.ceil(height / stride), Math.ceil(width / stride)];
+  const at = (place, cells) => clamp(Math.floor(place / stride) || 0, 0, cells - 1);
+  return { row: at(y, rows), column: at(x, columns) };
+}
+
+// The nearest cell of the map, from a row and a column that may be off it.
+export function holdPoint({ row, column }, stride, size) {
+  return cellAt((column + 0.5) * stride, (row + 0.5) * stride, stride, size);
+}
+
+// What a key does to a point: {row, column} to be added, or null where it is none of ours.
+export function pointStep(key, shift) {
+  const step = shift ? FAR_STEP : 1;
+  const [column, row] = {
+    ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step],
+  }[key] ?? [0, 0];
+  return row || column ? { row, column } : null;
+}
+
 // ---- drawing -----------------------------------------------------------------------------------
 
 function drawGrid(pen, stride, [height, width], scale) {
@@ -258,6 +282,18 @@ function drawBox(pen, box, scale) {
   }
 }
 
+function drawPoint(pen, { row, column }, stride, scale) {
+  const [x, y] = [column * stride * scale, row * stride * scale], side = stride * scale;
+  const [midX, midY] = [x + side / 2, y + side / 2], near = side / 2 + 4, far = near + 10;
+  pen.beginPath();
+  pen.rect(x, y, side, side);
+  for (const [right, down] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+    pen.moveTo(midX + right * near, midY + down * near);
+    pen.lineTo(midX + right * far, midY + down * far);
+  }
+  twice(pen, BOX_COLOUR, [], 2);
+}
+
 function legendOf(operators) {
   const entries = [{ colour: BOX_COLOUR, dash: [], mark: "", words: "the box" }];
   for (const operator of operators) entries.push(LOOKS[operator]);
@@ -282,19 +318,99 @@ function fillLegend(list, operators) {
   }
 }
 
+// ---- the two tools -----------------------------------------------------------------------------
+
+// What the hand moves: its traits, how it is drawn and said, and what pointer and keys do to it.
+// `get` reads a trait. grab() -> a handle or null; moved() -> the value after a move by (dx, dy).
+
+const operatorsOf = (get) => (get("operator") === "all" ? ALL : [get("operator")]);
+
+const BOX_TOOL = {
+  names: EDGES,
+  role: "application",
+  help: "Drag the box, a side or a corner. Keys: arrows move it by 1 pixel, " +
+    "with Shift by half a pixel; with Alt they change its size.",
+  read: (get) => straighten(Object.fromEntries(EDGES.map((edge) => [edge, get(edge)])),
+    get("image_size")),
+  draw(pen, box, get, scale) {
+    const [height, width] = get("image_size"), stride = get("stride");
+    drawGrid(pen, stride, get("image_size"), scale);
+    const cells = [Math.ceil(height / stride), Math.ceil(width / stride)];
+    for (const operator of operatorsOf(get)) {
+      const reading = binsOf(operator, box, stride, get("bins"), get("sampling_ratio"), cells);
+      drawReading(pen, operator, reading, scale);
+    }
+    drawBox(pen, box, scale);
+  },
+  label: (box, get) => `Box from ${box.x1}, ${box.y1} to ${box.x2}, ${box.y2} ` +
+    `in an image of ${get("image_size")[1]} by ${get("image_size")[0]} pixels. Arrow keys move ` +
+    "it, with Shift in finer steps; with Alt they change its size.",
+  legend: (list, get) => fillLegend(list, operatorsOf(get)),
+  grab(box, { x, y, reach }) {
+    const edges = edgesAt(box, x, y, reach);
+    return edges.length ? { value: box, handle: edges } : null;
+  },
+  moved(box, edges, start, { x, y }, get) {
+    const size = get("image_size"), [dx, dy] = [x - start.x, y - start.y];
+    return edges.length === 4
+      ? moveBox(box, Math.round(dx / GRID) * GRID, Math.round(dy / GRID) * GRID, size)
+      : snapBox(resizeBox(box, edges, dx, dy, size), size);
+  },
+  cursor(box, { x, y, reach }) {
+    const edges = edgesAt(box, x, y, reach);
+    if (edges.length === 4) return "move";
+    if (edges.length === 2) return edges.join() === "x1,y1" || edges.join() === "x2,y2"
+      ? "nwse-resize" : "nesw-resize";
+    return edges.length ? (edges[0][0] === "x" ? "ew-resize" : "ns-resize") : "default";
+  },
+  keyed(box, event, get) {
+    const step = keyStep(event.key, event.shiftKey, event.altKey), size = get("image_size");
+    if (!step) return null;
+    return step.sizing
+      ? resizeBox(box, ["x2", "y2"], Math.max(step.dx, box.x1 + LEAST_SIDE - box.x2),
+        Math.max(step.dy, box.y1 + LEAST_SIDE - box.y2), size)
+      : moveBox(box, step.dx, step.dy, size);
+  },
+};
+
+const POINT_TOOL = {
+  names: PLACE,
+  role: "application",
+  help: "Click a place of the image, or drag over it. Keys: arrows move the point by a cell, " +
+    `with Shift by ${FAR_STEP}.`,
+  read: (get) => holdPoint({ row: get("row"), column: get("column") }, get("stride"),
+    get("image_size")),
+  draw: (pen, point, get, scale) => drawPoint(pen, point, get("stride"), scale),
+  label: (point, get) => `Point at row ${point.row}, column ${point.column} of a map of ` +
+    `${Math.ceil(get("image_size")[0] / get("stride"))} by ` +
+    `${Math.ceil(get("image_size")[1] / get("stride"))} cells. Arrow keys move it by one cell, ` +
+    `with Shift by ${FAR_STEP}.`,
+  legend(list) {
+    list.replaceChildren();
+  },
+  grab: (point, place, get) =>
+    ({ value: cellAt(place.x, place.y, get("stride"), get("image_size")), handle: PLACE }),
+  moved: (point, handle, start, { x, y }, get) => cellAt(x, y, get("stride"), get("image_size")),
+  cursor: () => "crosshair",
+  keyed(point, event, get) {
+    const step = event.altKey ? null : pointStep(event.key, event.shiftKey);
+    return step && holdPoint({ row: point.row + step.row, column: point.column + step.column },
+      get("stride"), get("image_size"));
+  },
+};
+
 // ---- the widget --------------------------------------------------------------------------------
 
-function makeElements(el) {
+function makeElements(el, tool) {
   const canvas = document.createElement("canvas");
   canvas.tabIndex = 0;
-  canvas.setAttribute("role", "application");
+  canvas.setAttribute("role", tool.role);
   canvas.className = "teachseg-stage";
   canvas.style.cssText = "display: block; touch-action: none; outline-offset: -3px; " +
     "image-rendering: pixelated; max-width: 100%;";
   const legend = document.createElement("div");
   const help = document.createElement("div");
-  help.textContent = "Drag the box, a side or a corner. Keys: arrows move it by 1 pixel, " +
-    "with Shift by half a pixel; with Alt they change its size.";
+  help.textContent = tool.help;
   help.style.cssText = "font-size: 0.9em; max-width: 46em;";
   legend.style.cssText = "font-size: 0.9em; margin: 0.4em 0 0.2em;";
   // JupyterLab would take arrow keys for moving between cells
@@ -311,15 +427,14 @@ function listen(target, events, undo) {
 }
 
 function render({ model, el }) {
-  const { canvas, legend } = makeElements(el);
+  const get = (name) => model.get(name);
+  const tool = get("mode") === "point" ? POINT_TOOL : BOX_TOOL;
+  const { canvas, legend } = makeElements(el, tool);
   const pen = canvas.getContext("2d");
   const photo = new Image();
   const undo = [];
-  const size = () => model.get("image_size");
-  const fromModel = () =>
-    straighten(Object.fromEntries(EDGES.map((edge) => [edge, model.get(edge)])), size());
-  let box = fromModel();
-  let drag = null;      // {edges, x, y, box} while a pointer holds the box
+  let value = tool.read(get);  // the box, or the point
+  let drag = null;      // {value, handle, start, pointer} while a pointer holds it
   let asked = 0;        // the animation frame that will draw
   let timer = 0;        // that will send
   let sent = -SEND_EVERY;  // when it last did, in ms
@@ -327,14 +442,14 @@ function render({ model, el }) {
   let drawn = 0;
 
   const scaleOf = () => {
-    const [height, width] = size();
+    const [height, width] = get("image_size");
     return Math.max(0.25, Math.min(MOST_SIDE / width, MOST_SIDE / height, 24));
   };
-  const operators = () => (model.get("operator") === "all" ? ALL : [model.get("operator")]);
 
   function draw() {
     asked = 0;
-    const [height, width] = size(), scale = scaleOf(), dense = window.devicePixelRatio || 1;
+    const [height, width] = get("image_size"), scale = scaleOf();
+    const dense = window.devicePixelRatio || 1;
     const [wide, high] = [Math.round(width * scale * dense), Math.round(height * scale * dense)];
     if (canvas.width !== wide || canvas.height !== high) {
       [canvas.width, canvas.height] = [wide, high];
@@ -348,19 +463,8 @@ function render({ model, el }) {
     if (photo.complete && photo.naturalWidth) {
       pen.drawImage(photo, 0, 0, width * scale, height * scale);
     }
-    const stride = model.get("stride");
-    drawGrid(pen, stride, size(), scale);
-    const cells = [Math.ceil(height / stride), Math.ceil(width / stride)];
-    for (const operator of operators()) {
-      const reading = binsOf(
-        operator, box, stride, model.get("bins"), model.get("sampling_ratio"), cells,
-      );
-      drawReading(pen, operator, reading, scale);
-    }
-    drawBox(pen, box, scale);
-    canvas.setAttribute("aria-label", `Box from ${box.x1}, ${box.y1} to ${box.x2}, ${box.y2} ` +
-      `in an image of ${width} by ${height} pixels. Arrow keys move it, with Shift in finer ` +
-      "steps; with Alt they change its size.");
+    tool.draw(pen, value, get, scale);
+    canvas.setAttribute("aria-label", tool.label(value, get));
     canvas.dataset.frames = String(++drawn);
   }
 
@@ -371,15 +475,15 @@ function render({ model, el }) {
   function send() {
     timer = 0;
     sent = performance.now();
-    if (EDGES.every((edge) => model.get(edge) === box[edge])) return;
+    if (tool.names.every((name) => get(name) === value[name])) return;
     sending = true;
-    for (const edge of EDGES) model.set(edge, box[edge]);
+    for (const name of tool.names) model.set(name, value[name]);
     sending = false;
     model.save_changes();
   }
 
   function take(next, atOnce) {
-    box = next;
+    value = next;
     redraw();
     if (atOnce) {
       clearTimeout(timer);
@@ -391,7 +495,7 @@ function render({ model, el }) {
 
   // where a pointer is, in image pixels; and how many of those REACH is
   function place(event) {
-    const frame = canvas.getBoundingClientRect(), [height, width] = size();
+    const frame = canvas.getBoundingClientRect(), [height, width] = get("image_size");
     const perPixel = width / frame.width;
     return {
       x: (event.clientX - frame.left) * perPixel,
@@ -400,39 +504,28 @@ function render({ model, el }) {
     };
   }
 
-  function cursorFor(edges) {
-    if (edges.length === 4) return "move";
-    if (edges.length === 2) return edges.join() === "x1,y1" || edges.join() === "x2,y2"
-      ? "nwse-resize" : "nesw-resize";
-    return edges.length ? (edges[0][0] === "x" ? "ew-resize" : "ns-resize") : "default";
-  }
-
   const release = (event) => {
     if (!drag || event.pointerId !== drag.pointer) return;
     drag = null;
-    take(box, true);
+    take(value, true);
   };
 
   listen(canvas, {
     pointerdown(event) {
       if (event.button !== 0 || drag) return;
       canvas.focus();
-      const { x, y, reach } = place(event), edges = edgesAt(box, x, y, reach);
-      if (!edges.length) return;
-      drag = { edges, x, y, box, pointer: event.pointerId };
+      const start = place(event), held = tool.grab(value, start, get);
+      if (!held) return;
+      drag = { ...held, start, pointer: event.pointerId };
       canvas.setPointerCapture(event.pointerId);
       event.preventDefault();
+      take(held.value, false);
     },
     pointermove(event) {
-      const { x, y, reach } = place(event);
       if (!drag) {
-        canvas.style.cursor = cursorFor(edgesAt(box, x, y, reach));
+        canvas.style.cursor = tool.cursor(value, place(event));
       } else if (event.pointerId === drag.pointer) {
-        const [dx, dy] = [x - drag.x, y - drag.y];
-        const next = drag.edges.length === 4
-          ? moveBox(drag.box, Math.round(dx / GRID) * GRID, Math.round(dy / GRID) * GRID, size())
-          : snapBox(resizeBox(drag.box, drag.edges, dx, dy, size()), size());
-        take(next, false);
+        take(tool.moved(drag.value, drag.handle, drag.start, place(event), get), false);
       }
     },
     pointerup: release,
@@ -440,14 +533,11 @@ function render({ model, el }) {
     lostpointercapture: release,
     keydown(event) {
       if (event.ctrlKey || event.metaKey) return;
-      const step = keyStep(event.key, event.shiftKey, event.altKey);
-      if (!step) return;
+      const next = tool.keyed(value, event, get);
+      if (!next) return;
       event.preventDefault();
       event.stopPropagation();
-      take(step.sizing
-        ? resizeBox(box, ["x2", "y2"], Math.max(step.dx, box.x1 + LEAST_SIDE - box.x2),
-          Math.max(step.dy, box.y1 + LEAST_SIDE - box.y2), size())
-        : moveBox(box, step.dx, step.dy, size()), false);
+      take(next, false);
     },
     focus() {
       canvas.style.outline = `3px solid ${FOCUS_COLOUR}`;
@@ -463,25 +553,29 @@ function render({ model, el }) {
       undo.push(() => model.off(`change:${name}`, handler));
     }
   };
-  watch(EDGES, () => {
+  watch(tool.names, () => {
     if (drag || timer || sending) return; // the hand is ahead of Python
-    box = fromModel();
+    value = tool.read(get);
     redraw();
   });
-  watch(["stride", "bins", "sampling_ratio"], redraw);
+  watch(["bins", "sampling_ratio"], redraw);
   watch(["operator"], () => {
-    fillLegend(legend, operators());
+    tool.legend(legend, get);
     redraw();
   });
   const load = () => {
-    photo.src = model.get("image");
-    box = fromModel();
+    photo.src = get("image");
+    value = tool.read(get);
     redraw();
   };
+  watch(["stride"], () => {
+    value = tool.read(get);
+    redraw();
+  });
   watch(["image", "image_size"], load);
 
   photo.onload = redraw;
-  fillLegend(legend, operators());
+  tool.legend(legend, get);
   load();
   return () => {
     cancelAnimationFrame(asked);

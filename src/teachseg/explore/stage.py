@@ -1,13 +1,15 @@
-"""The stage: an image with a box on it that one drags, drawn by the browser as the hand moves.
+"""The stage: an image with a box on it that one drags, or a cell that one points at, drawn by the
+browser as the hand moves.
 
 Letters
     H, W  height and width of the image, in pixels
 
-The box is (x1, y1, x2, y2) in image pixels. The browser's half is stage.js: plain JavaScript, no
-build step, nothing fetched. Both halves share the traits of `Stage`, and `bind` ties those to the
-sliders of an explorer; so where anywidget is missing the sliders alone do the same job.
+The box is (x1, y1, x2, y2) in image pixels; the cell is a (row, column) of a map whose cells are
+`stride` pixels. The browser's half is stage.js: plain JavaScript, no build step, nothing fetched.
+Both halves share the traits of `Stage`, and `bind` ties those to the sliders of an explorer; so
+where anywidget is missing the sliders alone do the same job.
 
-Lesson: 10
+Lesson: 10 (box), 31 (cell)
 """
 
 from pathlib import Path
@@ -26,20 +28,28 @@ except ImportError:
     Base = HasTraits
 
 EDGES = ("x1", "y1", "x2", "y2")
+PLACE = ("row", "column")
 OPERATORS = ("pool", "warp_rounded", "warp", "align_unaligned", "align")
 NO_STAGE = ("The box cannot be dragged here, because anywidget is not installed: move it with the "
             "sliders x1, y1, x2, y2. (pip install anywidget, then restart the kernel.)")
+NO_CLICK = ("Nothing can be clicked here, because anywidget is not installed: choose the place "
+            "with the sliders row and column. (pip install anywidget, then restart the kernel.)")
 
 
 class Stage(Base):
-    """An image, its feature cells, a box with handles, and what an operator makes of the box.
+    """An image, and on it what the hand moves.
 
-    Python may set any trait; the browser sets the four edges, always as a box inside the image with
-    x1 < x2 and y1 < y2, and draws a box that is not so as the nearest one that is.
+    In the mode "box", the feature cells, a box with handles, and what an operator makes of the box:
+    the browser sets the four edges, always as a box inside the image with x1 < x2 and y1 < y2. In
+    the mode "point", one cell: it sets row and column, always on the map. Python may set any trait
+    but the mode, which stays what it was at first; what is not so is drawn as the nearest that is.
     """
 
     _esm = Path(__file__).with_name("stage.js")
 
+    mode = Enum(("box", "point"), "box").tag(sync=True)
+    row = Int(0).tag(sync=True)      # of the cell that is pointed at
+    column = Int(0).tag(sync=True)
     x1 = Float(0.0).tag(sync=True)  # image pixels, as are y1, x2, y2
     y1 = Float(0.0).tag(sync=True)
     x2 = Float(1.0).tag(sync=True)
@@ -58,19 +68,34 @@ class Stage(Base):
         size = tuple(image.shape[1:])
         return cls(image=image_uri(image), image_size=size, **dict(zip(EDGES, box)), **traits)
 
+    @classmethod
+    def pointing(cls, image: Tensor, place: tuple[int, int], stride: int) -> "Stage":
+        """A stage on which one points at a cell.
+
+        Args:
+            image: (3, H, W) in [0, 1]. place: (row, column) at first. stride: pixels a cell.
+        """
+        check_image(image)
+        return cls(mode="point", image=image_uri(image), image_size=tuple(image.shape[1:]),
+                   stride=stride, **dict(zip(PLACE, place)))
+
     @property
     def box(self) -> tuple[float, float, float, float]:
         """(x1, y1, x2, y2) in image pixels."""
         return self.x1, self.y1, self.x2, self.y2
 
     def __repr__(self) -> str:
+        if self.mode == "point":
+            return f"Stage(row={self.row}, column={self.column}, stride={self.stride})"
         return f"Stage(box={self.box}, stride={self.stride}, bins={self.bins}, " \
                f"sampling_ratio={self.sampling_ratio}, operator={self.operator!r})"
 
 
 def front(stage: Stage) -> Widget:
     """What is shown of a stage: itself, or a sentence where there is no anywidget."""
-    return stage if isinstance(stage, Widget) else HTML(NO_STAGE)
+    if isinstance(stage, Widget):
+        return stage
+    return HTML(NO_CLICK if stage.mode == "point" else NO_STAGE)
 
 
 def bind(stage: Stage, explorer: Explorer) -> None:
@@ -78,7 +103,7 @@ def bind(stage: Stage, explorer: Explorer) -> None:
 
     A drag moves four edges and draws the picture once; a slider moves its own edge on the stage.
     """
-    shared = [name for name in (*EDGES, "stride", "bins", "sampling_ratio", "operator")
+    shared = [name for name in (*EDGES, *PLACE, "stride", "bins", "sampling_ratio", "operator")
               if name in explorer.controls]
 
     def from_stage(_change) -> None:
