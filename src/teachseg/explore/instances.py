@@ -102,21 +102,32 @@ def instances_frame(
         f" on: {len(found.labels)} detections, {count.right} right, {count.wrong} wrong; "
         f"{count.missed} of {len(one.targets.labels)} objects missed; "
         f"mean mask IoU of the right ones {count.fit:.3f}.")
-    panels = [_panel(one, GAP, "what is there", one.targets, names),
-              _panel(one, 2 * GAP + PANEL, "what is found", found, names)]
-    high = PANEL * one.image.shape[1] / one.image.shape[2]
+    return beside(one.uri, one.targets, found, names, caption)
+
+
+def beside(
+    uri: str, targets: Targets, found: Detections, names: Sequence[str], caption: str
+) -> Frame:
+    """What is there and what is found, on the same image.
+
+    Args:
+        uri: of the image, a data: address. names: of classes 1..K.
+    """
+    panels = [_panel(uri, GAP, "what is there", targets, names),
+              _panel(uri, 2 * GAP + PANEL, "what is found", found, names)]
+    high = PANEL * targets.masks.shape[1] / targets.masks.shape[2]
     return Frame(svg.picture(2 * (PANEL + GAP) + GAP, TITLE + high + GAP, *panels, label=caption),
                  caption)
 
 
 def _panel(
-    one: Scene, left: float, title: str, objects: Targets | Detections, names: Sequence[str]
+    uri: str, left: float, title: str, objects: Targets | Detections, names: Sequence[str]
 ) -> str:
     """The image under its objects: masks, boxes, names, and scores where there are some."""
-    height, width = one.image.shape[1:]
+    height, width = objects.masks.shape[1:]
     pixel = PANEL / width
     pieces = [svg.text(left, TITLE - 8, title),
-              svg.underlay(one.uri, (left, TITLE, left + PANEL, TITLE + height * pixel))]
+              svg.underlay(uri, (left, TITLE, left + PANEL, TITLE + height * pixel))]
     scores = getattr(objects, "scores", None)
     for i, (box, label) in enumerate(zip(objects.boxes.tolist(), objects.labels.tolist())):
         shade, (x, y) = colour(label), (left + box[0] * pixel, TITLE + box[1] * pixel)

@@ -34,6 +34,7 @@ const LOOKS = {
 const MARKS = { "+": [[4, 0], [0, 4]], "\u00d7": [[3, 3], [3, -3]] }; // strokes, from the middle
 const ALL = ["pool", "warp_rounded", "align"];
 const BOX_COLOUR = "#D55E00";
+const POINT_COLOUR = "#FFFFFF";
 const FOCUS_COLOUR = "#0072B2";
 
 // ---- geometry: pure functions ------------------------------------------------------------------
@@ -291,7 +292,7 @@ function drawPoint(pen, { row, column }, stride, scale) {
     pen.moveTo(midX + right * near, midY + down * near);
     pen.lineTo(midX + right * far, midY + down * far);
   }
-  twice(pen, BOX_COLOUR, [], 2);
+  twice(pen, POINT_COLOUR, [], 2);
 }
 
 function legendOf(operators) {

@@ -404,16 +404,23 @@ def full_masks(
     return torch.cat(parts)
 
 
+def to_detections(
+    config: Config, embeddings: Tensor, grown: Grown, stride: int, size: tuple[int, int],
+    original: tuple[int, int],
+) -> Detections:
+    """The kept seeds as detections of the image as it was given; boxes are read off the masks."""
+    masks = full_masks(config, embeddings, grown, stride, size, original)
+    some = masks.flatten(1).sum(dim=1) >= config.min_pixels
+    kept, masks = grown.kept[some], masks[some]
+    return Detections(masks_to_boxes(masks), grown.labels[kept], grown.scores[kept], masks)
+
+
 def decode(model: DeepMetric, seen: Seen, i: int) -> tuple[Grown, Detections]:
     """What is in image i: its seeds and what they grew, and the detections that come of it."""
     embeddings, class_probs = own_cells(seen, i, model.stride)
     grown = grow(model.config, embeddings, class_probs)
-    masks = full_masks(model.config, embeddings, grown, model.stride, seen.sizes[i],
-                       seen.originals[i])
-    some = masks.flatten(1).sum(dim=1) >= model.config.min_pixels
-    kept, masks = grown.kept[some], masks[some]
-    found = Detections(masks_to_boxes(masks), grown.labels[kept], grown.scores[kept], masks)
-    return grown, found
+    return grown, to_detections(model.config, embeddings, grown, model.stride, seen.sizes[i],
+                                seen.originals[i])
 
 
 @torch.inference_mode()
