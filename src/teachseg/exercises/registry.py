@@ -19,7 +19,8 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 # Modules of this package that hold exercises, in the order of their lessons.
-PAGES = ("roi", "mnc_mask", "mnc_category", "mnc_cascade", "mnc_test")
+PAGES = ("roi", "mnc_mask", "mnc_category", "mnc_cascade", "mnc_test", "metric_pairs",
+         "metric_masks", "metric_seeds", "metric_test")
 IMPORTS = "import math\n\nimport torch\n"  # what a solution may use
 
 

@@ -80,7 +80,8 @@ class Config:
     coordinate_unit: float | None = None  # pixels; each cell is told its place in it. None: not
 
     # heads
-    head_convs: int = 0          # 3 x 3, before the last linear layer of each head
+    embedding_convs: int = 0     # 3 x 3, before the last linear layer of the embeddings' head
+    seed_convs: int = 0          # and of the seeds'
     head_channels: int = 256     # of these
     embedding_dim: int = 64      # D                                                   [a review]
     taus: tuple[float, ...] = (0.25, 0.5, 0.75, 0.9)  # T, rising                      [D1's]
@@ -123,7 +124,7 @@ class Config:
             raise ValueError(f"input_scales={self.input_scales}: all above 0, and 1 among them, "
                              "whose map sets the size of the others.")
         for name, least in (("embedding_dim", 1), ("points", 1), ("background_points", 0),
-                            ("head_convs", 0), ("num_seeds", 0), ("min_pixels", 1)):
+                            ("embedding_convs", 0), ("seed_convs", 0), ("num_seeds", 0), ("min_pixels", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be {least} or more, got {getattr(self, name)}.")
         for name in ("alpha", "seed_weight"):
@@ -149,8 +150,8 @@ class Config:
             mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), multiple_of=16,
             backbone="course", dilated=False, frozen_norm=False, input_scales=(1.0,),
             merge_channels=64, coordinate_unit=64.0,
-            head_convs=1, head_channels=64, embedding_dim=32,
-            background_points=40, num_seeds=30,
+            seed_convs=2, head_channels=64, embedding_dim=32,
+            points=20, background_points=80, seed_weight=2.0, ramp=(0.0, 0.3), num_seeds=20,
         )
 # fmt: on
 
@@ -173,9 +174,11 @@ class DeepMetric(nn.Module):
         self.stride = self.backbone.strides[0 if self.merge else -1]  # pixels a cell of the map
         seen = (config.merge_channels or widths[-1]) * len(config.input_scales)
         seen += 2 if config.coordinate_unit else 0
-        heads = (seen, config.head_channels, config.head_convs)
-        self.embedding_head = EmbeddingHead(*heads, config.embedding_dim)
-        self.seed_head = SeedHead(*heads, len(config.taus), config.num_classes)
+        hidden = config.head_channels
+        self.embedding_head = EmbeddingHead(seen, hidden, config.embedding_convs,
+                                            config.embedding_dim)
+        self.seed_head = SeedHead(seen, hidden, config.seed_convs, len(config.taus),
+                                  config.num_classes)
 
 
 # ---- What the network says ----------------------------------------------------------------------
