@@ -163,6 +163,8 @@ def test_lambda_by_hand():
     assert [seed_weight(config, p) for p in shares] == pytest.approx([0, 0, 0.1, 0.2, 0.2])
     at_once = dataclasses.replace(config, ramp=(0.0, 0.0))
     assert seed_weight(at_once, 0.0) == 0.2
+    late = dataclasses.replace(config, ramp=(1.0, 1.0))
+    assert seed_weight(late, 0.5) == 0
 
 
 def test_lambda_scales_the_seeds_alone(model, scenes):
@@ -242,7 +244,8 @@ def test_the_losses_are_those_of_their_parts(model, scenes):
     losses = training_losses(model, [image], [target], chance(3))
     seen = see(model, [image])
     instances = instance_map(target.masks, (32, 32), (2, 2))
-    points = deep_metric.sample_points(instances.flatten(), 10, 40, chance(3))
+    points = deep_metric.sample_points(
+        instances.flatten(), model.config.points, model.config.background_points, chance(3))
     pairs = embedding_loss(model.config, seen.embeddings[0], points, instances)
     torch.testing.assert_close(losses["pairs"], pairs)
     wanted = seed_labels(seen.embeddings[0], points, instances, target.labels, model.config.taus)

@@ -1,4 +1,4 @@
-"""Lesson 33's exercises: from cells to pixels, boxes of masks, what training costs, kinds of errors.
+"""Lesson 33's exercises: cells to pixels, boxes of masks, what training costs, kinds of errors.
 
 The solutions are plain loops. The library's way is in `teachseg.papers.deep_metric` and
 `teachseg.geometry.masks`; the tests hold the two equal.

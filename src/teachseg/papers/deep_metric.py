@@ -124,7 +124,8 @@ class Config:
             raise ValueError(f"input_scales={self.input_scales}: all above 0, and 1 among them, "
                              "whose map sets the size of the others.")
         for name, least in (("embedding_dim", 1), ("points", 1), ("background_points", 0),
-                            ("embedding_convs", 0), ("seed_convs", 0), ("num_seeds", 0), ("min_pixels", 1)):
+                            ("embedding_convs", 0), ("seed_convs", 0), ("num_seeds", 0),
+                            ("min_pixels", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be {least} or more, got {getattr(self, name)}.")
         for name in ("alpha", "seed_weight"):
@@ -234,7 +235,7 @@ def seed_weight(config: Config, progress: float) -> float:
     start, end = config.ramp
     if progress >= end:
         return config.seed_weight
-    return config.seed_weight * max(0.0, progress - start) / (end - start)
+    return config.seed_weight * (progress - start) / (end - start) if progress > start else 0.0
 
 
 def embedding_loss(
