@@ -27,6 +27,7 @@ FIXED = {
     "PYTHONHASHSEED": "0",
     "OMP_NUM_THREADS": "2",
     "MKL_NUM_THREADS": "2",
+    "OMP_WAIT_POLICY": "PASSIVE",  # a thread that waits must not keep a busy machine's core
     "CUDA_VISIBLE_DEVICES": "",  # the outputs are the CPU's, also where there is a GPU
     "JUPYTER_PREFER_ENV_PATH": "1",  # this environment's kernel, not another of the same name
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # else the debugger may warn on stderr
