@@ -18,6 +18,7 @@ from teachseg.papers import deep_metric
 from teachseg.papers.deep_metric import (
     Config,
     DeepMetric,
+    chosen_now,
     decode,
     embedding_loss,
     feature_map,
@@ -83,7 +84,7 @@ def step(model, images, targets, seed=0, **options):
     """A training step's losses, all finite, and finite gradients of their sum."""
     model.zero_grad(set_to_none=True)
     losses = training_losses(model, images, targets, chance(seed), **options)
-    assert list(losses) == ["pairs", "seeds"]
+    assert list(losses) == ["pairs", "seeds"] + ["chosen"] * bool(model.config.chosen_points)
     assert all(loss.ndim == 0 and bool(loss.isfinite()) for loss in losses.values()), losses
     total(losses).backward()
     for name, p in model.named_parameters():
@@ -140,6 +141,7 @@ def test_the_papers_model_runs_and_learns_at_a_small_size():
     ({"alpha": math.nan}, "alpha must be 0 or more"),
     ({"embedding_dim": 0}, "embedding_dim must be 1 or more, got 0"),
     ({"points": 0}, "points must be 1 or more"),
+    ({"chosen_points": -1}, "chosen_points must be 0 or more"),
     ({"background": "none"}, "background='none' is not known: choose one of instance, ignore"),
     ({"pair_weights": "size"}, "choose one of points, pixels, none"),
     ({"input_scales": (0.5, 2.0)}, "and 1 among them"),
@@ -252,6 +254,33 @@ def test_the_losses_are_those_of_their_parts(model, scenes):
     logits = seen.seed_logits[0].flatten(2)[:, :, points]
     terms = torch.nn.functional.cross_entropy(logits, wanted, reduction="mean")
     torch.testing.assert_close(losses["seeds"], model.config.seed_weight * terms)
+
+
+def test_the_seeds_that_would_be_chosen_are_asked_for_too(scenes):
+    """"chosen" is the seeds' loss of the points that `trace` chooses, where it chooses as many."""
+    model = small_model(chosen_points=12)  # as many as num_seeds
+    image, target = scenes[0]
+    losses = training_losses(model, [image], [target], chance(3), progress=1.0)
+    assert list(losses) == ["pairs", "seeds", "chosen"]
+    seen = trace(model, image)
+    points = seen["seeds"][:, 0] * 32 + seen["seeds"][:, 1]
+    assert len(points) == 12
+    instances = instance_map(target.masks, (32, 32), (2, 2))
+    expected = model.config.seed_weight * seed_loss(
+        model.config, seen["embeddings"], seen["seed_logits"], points, instances, target.labels)
+    torch.testing.assert_close(losses["chosen"].detach(), expected)
+    plain = training_losses(small_model(), [image], [target], chance(3), progress=1.0)
+    assert plain["pairs"] == losses["pairs"] and plain["seeds"] == losses["seeds"]
+    none = step(small_model(chosen_points=5, min_score=1.0), [image], [target])
+    assert none["chosen"] == 0  # no cell is believed in
+
+
+def test_no_padding_is_chosen():
+    model = small_model(chosen_points=400, min_score=0.0)
+    seen = see(model, [picture(33, 49)])
+    inside = instance_map(torch.zeros(0, 33, 49, dtype=torch.bool), (24, 32), (2, 2)) >= 0
+    points = chosen_now(model.config, seen.embeddings[0], seen.seed_logits[0], inside)
+    assert len(points) == 400 and bool(inside.flatten()[points].all())
 
 
 def test_both_heads_and_the_backbone_learn(model, scenes):

@@ -97,6 +97,7 @@ class Config:
     seed_iou: float = 0.5        # with an object, from which on a mask is of its class [D1's]
     seed_weight: float = 0.2     # lambda, at its end                                  [a review]
     ramp: tuple[float, float] = (0.0, 0.5)  # shares of the training between which it rises from 0
+    chosen_points: int = 0       # seeds that the choice would take now; the classes learn from them
 
     # decoding
     alpha: float = 0.3           # how much diversity counts; "0.1 to 0.6"             [a review]
@@ -125,7 +126,7 @@ class Config:
                              "whose map sets the size of the others.")
         for name, least in (("embedding_dim", 1), ("points", 1), ("background_points", 0),
                             ("embedding_convs", 0), ("seed_convs", 0), ("num_seeds", 0),
-                            ("min_pixels", 1)):
+                            ("chosen_points", 0), ("min_pixels", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be {least} or more, got {getattr(self, name)}.")
         for name in ("alpha", "seed_weight"):
@@ -277,6 +278,22 @@ def seed_loss(
     return class_loss(said.flatten(0, 1), wanted.flatten())
 
 
+def chosen_now(config: Config, embeddings: Tensor, seed_logits: Tensor, inside: Tensor) -> Tensor:
+    """The cells that the greedy choice would take as seeds now: (at most chosen_points,) int64.
+
+    It looks for cells that are believed in and unlike all others: cells at outlines, say, that the
+    second head overrates. Points drawn at random seldom are such cells; so it is asked about
+    those that it would be judged by.
+
+    Args:
+        embeddings: (D, h, w). seed_logits: (T, K+1, h, w). inside: (h, w) bool, cells of the image.
+    """
+    values = seediness(seed_logits.detach().softmax(dim=1))[0].masked_fill(~inside, 0.0)
+    choice = choose_seeds(embeddings.detach(), values, config.chosen_points, config.alpha,
+                          config.min_score)
+    return choice.seeds[:, 0] * embeddings.shape[2] + choice.seeds[:, 1]
+
+
 def training_losses(
     model: DeepMetric, images: list[Tensor], targets: list[Targets], generator: torch.Generator,
     progress: float = 1.0,
@@ -291,7 +308,8 @@ def training_losses(
 
     Returns:
         scalars "pairs" and "seeds" (times lambda), each the mean of the images; their sum is what
-        is minimised.
+        is minimised. With `chosen_points` also "chosen" (times lambda): the classes' loss once
+        more, of the seeds that the choice would take now.
     """
     config = model.config
     check_images(images)
@@ -304,7 +322,7 @@ def training_losses(
     seen = see(model, images)
     map_size = (seen.embeddings.shape[2], seen.embeddings.shape[3])
 
-    pairs, seeds = [], []
+    pairs, seeds, chosen = [], [], []
     for i, target in enumerate(targets):
         # 2. Whose each cell is, and a few cells of everyone.
         right, down = size_ratio(seen.sizes[i], seen.originals[i])
@@ -314,11 +332,16 @@ def training_losses(
                                generator)
 
         # 3. Those of one instance should be alike, others not; and what would each grow?
-        pairs.append(embedding_loss(config, seen.embeddings[i], points, instances))
-        seeds.append(seed_loss(config, seen.embeddings[i], seen.seed_logits[i], points, instances,
-                               target.labels))
-    return {"pairs": mean_or_zero(torch.stack(pairs)),
-            "seeds": seed_weight(config, progress) * mean_or_zero(torch.stack(seeds))}
+        embeddings, logits = seen.embeddings[i], seen.seed_logits[i]
+        pairs.append(embedding_loss(config, embeddings, points, instances))
+        seeds.append(seed_loss(config, embeddings, logits, points, instances, target.labels))
+        if config.chosen_points:
+            points = chosen_now(config, embeddings, logits, instances >= 0)
+            chosen.append(seed_loss(config, embeddings, logits, points, instances, target.labels))
+    losses = {"pairs": pairs, "seeds": seeds} | ({"chosen": chosen} if chosen else {})
+    weight = {"pairs": 1.0, "seeds": seed_weight(config, progress)}
+    return {name: weight.get(name, weight["seeds"]) * mean_or_zero(torch.stack(terms))
+            for name, terms in losses.items()}
 
 
 # ---- What it answers ----------------------------------------------------------------------------
