@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 from teachseg import checkpoints, cli
 from teachseg.datasets.pictures import read_image
 from teachseg.datasets.scenes import CLASSES, KINDS, Scenes
+from teachseg.papers import deep_metric
 from teachseg.papers.mask_rcnn import Config, MaskRCNN
 from teachseg.storage import load_json, load_pair, load_tensors, sha256
 from teachseg.structures import Detections, Targets
@@ -503,6 +504,71 @@ def test_mncs_recipe():
     recipe = cli._recipe(asked, 0, 200)
     assert (recipe.optimizer, recipe.weight_decay, recipe.milestones) == ("sgd", 5e-4, (32_000,))
     assert 8 * cli.FULL_RECIPES["mnc"].rate == 0.001
+
+
+def test_settings_of_the_model_can_be_changed():
+    config = cli._changed(deep_metric.Config.course(5), [
+        "alpha=0.5", "num_seeds=7", "background=ignore", "taus=(0.5, 0.9)", "min_side=None"])
+    assert (config.alpha, config.num_seeds, config.background) == (0.5, 7, "ignore")
+    assert config.taus == (0.5, 0.9) and config.min_side is None
+    assert cli._changed(config, []) == config
+
+
+@pytest.mark.parametrize("change, words", [
+    ("alpha", "NAME=VALUE is needed"),
+    ("num_seed=3", "Did you mean num_seeds"),
+    ("num_classes=3", "a setting of this model"),
+    ("alpha=-1", "alpha must be 0 or more"),
+    ("alpha=much", "alpha is 0.3, so a float is needed, got a str"),
+    ("taus=0.5", "a tuple is needed, got a float"),
+    ("resize=3", "a str is needed, got a int"),
+])
+def test_settings_that_cannot_be_changed_so_are_told(change, words):
+    with pytest.raises(ValueError, match=words):
+        cli._changed(deep_metric.Config.course(5), [change])
+
+
+def test_a_command_names_what_was_changed():
+    asked = cli.Training("deep_metric", "course", "scenes", 9, 8, 0.002, 0, 9, 128, "mixed", "cpu",
+                         "32-true", None, None, False, "run one", ["alpha=0.5", "taus=(0.5, 0.9)"])
+    assert asked.command().endswith(
+        "--start-from 'run one' --set alpha=0.5 --set 'taus=(0.5, 0.9)'")
+
+
+@pytest.mark.slow
+def test_a_training_can_start_from_another(tmp_path):
+    """All weights are taken over, and the manifest tells where they come from. A step at a rate of
+    nearly nothing leaves them as they are."""
+    first = ("train", "--paper", "deep_metric", "--steps", "1", "--batch-size", "1",
+             "--image-size", "32", "--device", "cpu", "--no-evaluate")
+    good(*first, "--out", "one", "--set", "num_seeds=3")
+    good(*first, "--out", "two", "--start-from", "one", "--learning-rate", "1e-12", "--seed", "7")
+    one, two = (checkpoints.load(name) for name in ("one", "two"))
+    assert one.config.num_seeds == 3 and two.config.num_seeds == 20
+    for name, tensor in one.state_dict().items():
+        torch.testing.assert_close(two.state_dict()[name], tensor)
+    facts = load_json(tmp_path / "two" / "checkpoint.json")
+    assert "--set num_seeds=3" in facts["started_from"]["command"]
+    assert facts["started_from"]["config"]["num_seeds"] == 3 and facts["started_from"]["step"] == 1
+    assert "--start-from one" in facts["command"]
+    assert "leave --backbone-weights out" in refused(
+        *first, "--out", "three", "--start-from", "one", "--backbone-weights", "x.safetensors")
+    assert "do not fit the model" in refused(
+        *first, "--out", "three", "--start-from", "one", "--set", "embedding_dim=8")
+
+
+@pytest.mark.slow
+def test_deep_metric_is_trained_measured_and_used(tmp_path):
+    """One step on tiny scenes, and all that the command line does with what it gives."""
+    said = good("train", "--paper", "deep_metric", "--steps", "1", "--batch-size", "1",
+                "--image-size", "32", "--device", "cpu", "--out", "run", "--no-evaluate")
+    assert "deep_metric course: 2.0" in said
+    facts = load_json(tmp_path / "run" / "checkpoint.json")
+    assert facts["paper"] == "deep_metric" and "pairs" in facts["losses"]
+    assert "AP^r" in good("evaluate", "run", "--images", "1", "--image-size", "32")
+    noise(40, 60).save("photo.jpg")
+    predicted("run", "photo.jpg", "--out", "found")
+    assert (tmp_path / "found" / "photo.json").exists()
 
 
 @pytest.mark.slow

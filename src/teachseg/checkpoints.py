@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from teachseg.storage import load_json, load_pair, pair_files, save_pair
 
@@ -144,13 +144,32 @@ def load(name_or_path: str | Path, num_classes: int | None = None) -> nn.Module:
     if num_classes is not None and num_classes != known:
         raise ValueError(f"{path} was trained for {known} classes, the data have {num_classes}. "
                          "Take a checkpoint for these data, or train one: teachseg train.")
+    _fill(model, tensors, path)
+    return model.eval()
+
+
+def load_weights(model: nn.Module, name_or_path: str | Path) -> None:
+    """Give a model all weights of a checkpoint of the same shapes; its config stays its own.
+
+    Args:
+        name_or_path: as for `load`.
+
+    Raises:
+        ValueError: files are missing, truncated, foreign, or of a model of another shape.
+    """
+    path = find(name_or_path)
+    tensors, _ = load_pair(path)
+    _fill(model, tensors, path)
+
+
+def _fill(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Load tensors that have exactly the model's names and shapes; ValueError otherwise."""
     own = model.state_dict()
     odd = sorted(own.keys() ^ tensors.keys()) or [
         name for name in own if own[name].shape != tensors[name].shape
     ]
     if odd:
-        raise ValueError(f"The weights in {path} do not fit the model that its manifest describes, "
-                         f"first at {odd[0]}. They were saved by another version: train again, or "
-                         "update.")
+        raise ValueError(f"The weights in {path} do not fit the model that they are for, first at "
+                         f"{odd[0]}. They were saved by another version, or with other settings: "
+                         "train again, or update.")
     model.load_state_dict(tensors)
-    return model.eval()

@@ -13,7 +13,9 @@ Boxes in files are (x1, y1, x2, y2) in pixel edges of the picture as it is seen 
 Lesson: 00
 """
 
+import ast
 import csv
+import difflib
 import importlib
 import itertools
 import math
@@ -29,7 +31,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import Enum
 from importlib import metadata, util
 from pathlib import Path
@@ -556,14 +558,18 @@ class Training:
     threads: int | None
     backbone_weights: str | None
     half: bool
+    start_from: str | None = None
+    set: list[str] = field(default_factory=list)  # NAME=VALUE each, of the model's config
 
     def command(self) -> str:
         """The command line that makes it again."""
         words = ["teachseg", "train"]
-        for field in fields(self):
-            value, flag = getattr(self, field.name), _flag(field.name)
+        for one in fields(self):
+            value, flag = getattr(self, one.name), _flag(one.name)
             if isinstance(value, bool):
                 words += [flag] if value else []
+            elif isinstance(value, list):
+                words += [word for item in value for word in (flag, item)]
             elif value is not None:
                 words += [flag, str(value)]
         return shlex.join(words)
@@ -611,10 +617,35 @@ def _recipe(asked: Training, workers: int, save_every: int) -> "TrainConfig":
                    milestones=(max(1, int(asked.steps * full.milestone)),), clip_norm=None)
 
 
+def _changed(config: Any, changes: Sequence[str]) -> Any:
+    """A config with NAME=VALUE changed; values are Python's numbers, words, tuples, None."""
+    known = [one.name for one in fields(config) if one.name != "num_classes"]
+    values: dict[str, Any] = {}
+    for change in changes:
+        name, sign, words = change.partition("=")
+        if not sign or name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            meant = f" Did you mean {close[0]}?" if close else ""
+            raise ValueError(f"--set {change}: NAME=VALUE is needed, and NAME a setting of this "
+                             f"model.{meant} It has: {', '.join(known)}.")
+        try:
+            values[name] = ast.literal_eval(words)
+        except (ValueError, SyntaxError):
+            values[name] = words
+        now = getattr(config, name)
+        if isinstance(now, bool | int | float | str | tuple) and not isinstance(
+            values[name], float | int if isinstance(now, int | float) else type(now)
+        ):
+            raise ValueError(f"--set {change}: {name} is {now!r}, so a {type(now).__name__} is "
+                             f"needed, got a {type(values[name]).__name__}.")
+    return replace(config, **values)
+
+
 def _new_model(asked: Training, load_weights: bool) -> "nn.Module":
     """An untrained model: a pure function of the seed, which leaves torch's own generator alone."""
     import torch
 
+    from teachseg import checkpoints
     from teachseg.checkpoints import MODELS
     from teachseg.datasets.scenes import CLASSES
     from teachseg.layers.backbones import load_backbone_weights
@@ -623,12 +654,18 @@ def _new_model(asked: Training, load_weights: bool) -> "nn.Module":
     if not hasattr(page.Config, asked.config):
         raise ValueError(f"--config {asked.config}: {asked.paper} has no such model. Choose course "
                          "or paper; code is MNC's alone, whose released code differs from it.")
-    config = getattr(page.Config, asked.config)(len(CLASSES))
+    config = _changed(getattr(page.Config, asked.config)(len(CLASSES)), asked.set)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(asked.seed)
         model = getattr(page, MODELS[asked.paper])(config)
     weights = asked.backbone_weights
-    if weights is None:
+    if asked.start_from is not None:
+        if weights is not None:
+            raise ValueError("--start-from has the backbone's weights too: leave "
+                             "--backbone-weights out.")
+        if load_weights:
+            checkpoints.load_weights(model, asked.start_from)
+    elif weights is None:
         if getattr(config, "frozen_norm", False):
             typer.echo("Note: this backbone's norms are frozen, so without --backbone-weights (say "
                        "IMAGENET1K_V1) it learns slowly.", err=True)
@@ -659,7 +696,7 @@ def _as_begun(asked: Training, given: set[str], out: Path) -> Training:
                          "--out, or leave --resume out.")
     facts = load_json(out / "settings.json")
     then = facts.get("asked") if isinstance(facts, dict) else None
-    if not isinstance(then, dict) or set(then) != {field.name for field in fields(Training)}:
+    if not isinstance(then, dict) or then.keys() != {one.name for one in fields(Training)}:
         raise ValueError(f"{out / 'settings.json'} does not say how the run was begun, or another "
                          "version of teachseg wrote it. Train in another folder: --out FOLDER.")
     changed = [f"{_flag(name)} was {then[name]} and is now {getattr(asked, name)}"
@@ -756,6 +793,7 @@ def _train(
         typer.echo(f"The run in {out} is finished, after {asked.steps} steps. Measure it again: "
                    f"teachseg evaluate {shlex.quote(str(out))}")
         return
+    from teachseg import checkpoints
     from teachseg.checkpoints import describe
     from teachseg.datasets.scenes import CLASSES, Scenes
     from teachseg.storage import save_json
@@ -770,6 +808,10 @@ def _train(
         "backbone_weights": asked.backbone_weights, "command": asked.command(),
         "teachseg": __version__,
     }
+    if asked.start_from is not None:
+        before = checkpoints.manifest(asked.start_from)
+        facts["started_from"] = {name: before.get(name) for name in (
+            "command", "config", "train", "data", "seed", "step", "seconds", "started_from")}
     parameters = sum(p.numel() for p in model.parameters())
     typer.echo(f"{asked.paper} {asked.config}: {parameters / 1e6:.2f} M parameters; "
                f"{asked.images:,} scenes ({asked.kind}, {asked.image_size} pixels); "
@@ -822,6 +864,11 @@ def train(
     save_every: Annotated[int, typer.Option(min=1, help="Steps from save to save.")] = 200,
     backbone_weights: Annotated[str | None, typer.Option(
         help="A name of torchvision's, say IMAGENET1K_V1, or a .safetensors file.")] = None,
+    start_from: Annotated[str | None, typer.Option(
+        help="Begin with all weights of a checkpoint: a shipped one's name, or a path.")] = None,
+    set: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="NAME=VALUE", help="Change a setting of the model; more than once, too.",
+    )] = None,
     half: Annotated[bool, typer.Option(
         "--half", help="Store the finished weights in 16 bits: half the file.")] = False,
     evaluate: Annotated[bool, typer.Option(
@@ -837,12 +884,12 @@ def train(
         batch_size=batch_size, learning_rate=learning_rate, seed=seed,
         images=images or steps * batch_size, image_size=image_size, kind=kind.value,
         device=_pick_device(device), precision=precision.value, threads=threads,
-        backbone_weights=backbone_weights, half=half,
+        backbone_weights=backbone_weights, half=half, start_from=start_from, set=set or [],
     )
     out = out or Path("runs", paper.value)
     if resume:
-        given = {field.name for field in fields(asked)
-                 if getattr(ctx.get_parameter_source(field.name), "name", "") == "COMMANDLINE"}
+        given = {one.name for one in fields(asked)
+                 if getattr(ctx.get_parameter_source(one.name), "name", "") == "COMMANDLINE"}
         asked = _as_begun(asked, given, out)
     _train(asked, out, resume, workers, save_every, evaluate)
 

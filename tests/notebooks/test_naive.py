@@ -24,17 +24,31 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import ops
 
 from teachseg.datasets.scenes import Scenes
-from teachseg.decoding import voting
+from teachseg.decoding import seeds, voting
 from teachseg.evaluate import MaskAP, average_precision, precision_recall
+from teachseg.exercises import metric_masks, metric_seeds, metric_test
+from teachseg.explore.embeddings import principal_components
 from teachseg.explore.mask_stage import best_possible
 from teachseg.geometry.boxes import decode_boxes
-from teachseg.geometry.masks import crop_masks, mask_iou, paste_masks
+from teachseg.geometry.masks import crop_masks, mask_iou, masks_to_boxes, paste_masks
+from teachseg.geometry.similarity import similarity
 from teachseg.layers import roi
 from teachseg.layers.cascade import CategoryStage, MaskStage, likeliest_class, masked_features
 from teachseg.layers.roi import roi_warp
-from teachseg.learning.losses import class_loss, delta_loss, mask_loss
-from teachseg.learning.targets import StageTargets, mask_level_labels
-from teachseg.papers import mnc
+from teachseg.learning.losses import (
+    class_loss,
+    delta_loss,
+    mask_loss,
+    pair_loss,
+    pair_weights,
+)
+from teachseg.learning.targets import (
+    StageTargets,
+    instance_map,
+    mask_level_labels,
+    seed_labels,
+)
+from teachseg.papers import deep_metric, mnc
 from teachseg.structures import Detections, Targets
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
@@ -64,6 +78,17 @@ NOT_COMPARED = {  # (notebook, function): why there is nothing to compare
     ("22", "full"): "settings of a training run",
     ("22", "ap50"): "calls the library's predict and coco_mask_ap, one after the other",
     ("22", "wrongs"): "counts what judge says of one scene of the notebook",
+    ("30", "middle_cells"): "looks places up in the notebook's scene",
+    ("30", "value_and_gradient"): "calls a loss and autograd",
+    ("32", "pick_by_place"): "another way than the library's, shown beside it",
+    ("32", "hit_rate"): "counts on the notebook's scenes",
+    ("32", "found_with"): "calls the library's grow and to_detections with other settings",
+    ("33", "found_with"): "calls the library's detections_at with other settings",
+    ("33", "scores_of"): "calls the library's mask_ap_r",
+    ("33", "live"): "settings of a training run",
+    ("33", "course"): "settings of a training run",
+    ("33", "full"): "settings of a training run",
+    ("33", "wrongs"): "counts what judge says of one scene of the notebook",
 }
 COMPARED: set[tuple[str, str]] = set()
 
@@ -752,3 +777,202 @@ def test_exercises_are_known_by_their_check(page):
     path = page("def mine(x):\n    raise NotImplementedError\n\n\ncheck('some.name', mine)",
                 "def other():\n    pass\nprint('check', other)\nexercises.check('a.b', third)")
     assert exercises(path) == {"mine", "third"} and set(functions(path)) == {"mine", "other"}
+
+
+# ---- 30: similarity and the pair loss -----------------------------------------------------------
+
+
+@compares("30", "similarity_loop", "similarity_vectorised")
+def test_similarities(*ours):
+    draw = torch.Generator().manual_seed(30)
+    for points, dim in ((1, 1), (5, 3), (7, 16)):
+        e = 0.7 * torch.randn(points, dim, generator=draw)
+        for function in ours:
+            torch.testing.assert_close(function(e), similarity(e[:, None], e), atol=1e-6,
+                                       rtol=1e-5)
+
+
+@compares("30", "weights_loop")
+def test_pair_weights(weights_loop):
+    for sizes in ([3], [1, 3], [10, 10, 2, 80]):
+        torch.testing.assert_close(weights_loop(torch.tensor(sizes)),
+                                   pair_weights(torch.tensor(sizes)))
+
+
+@compares("30", "pair_loss_loop", "pair_loss_naive", "clipped_loss")
+def test_pair_losses(*ours):
+    """Where no sigma is clipped and nothing overflows, all are the same."""
+    draw = torch.Generator().manual_seed(31)
+    for points in (1, 2, 8):
+        e = 0.6 * torch.randn(points, 3, generator=draw)
+        owner = torch.randint(0, 3, (points,), generator=draw)
+        weights = pair_weights(torch.randint(1, 40, (points,), generator=draw))
+        library = float(pair_loss(e, owner, weights))
+        loop, naive, clipped = (float(function(e, owner, weights)) for function in ours)
+        assert loop == pytest.approx(library, rel=1e-4, abs=1e-6)
+        assert naive == pytest.approx(library, rel=1e-4, abs=1e-6)
+        # equal points have sigma = 1, held at 1 - 1e-4
+        assert clipped == pytest.approx(library, rel=1e-2, abs=2e-4)
+
+
+# ---- 31: masks from seeds -----------------------------------------------------------------------
+
+
+@compares("31", "grow_loop", "grow_vectorised")
+def test_grown_masks(*ours):
+    draw = torch.Generator().manual_seed(32)
+    for tau in (0.2, 0.5, 0.9):
+        e = 0.6 * torch.randn(4, 5, 6, generator=draw)
+        sigma = similarity(e.permute(1, 2, 0), e[:, 3, 2])
+        sure = (sigma - tau).abs() > 1e-5
+        library = seeds.grow_masks(e, torch.tensor([[3, 2]]), tau)[0]
+        for function in ours:
+            assert torch.equal(function(e, 3, 2, tau)[sure], library[sure])
+
+
+@compares("31", "pieces")
+def test_pieces_are_what_hangs_together(pieces):
+    """Against the flood fill of a wrong answer to an exercise, which is right about this."""
+    draw = torch.Generator().manual_seed(33)
+    for share in (0.0, 0.3, 0.6, 1.0):
+        mask = torch.rand(7, 9, generator=draw) < share
+        found = pieces(mask)
+        assert torch.equal(sum(part.int() for part in found) if found else mask.int(), mask.int())
+        sizes = [int(part.sum()) for part in found]
+        assert sizes == sorted(sizes, reverse=True)
+        flat = torch.where(mask, 0.0, 9.0)[None]
+        for part in found:
+            row, column = part.nonzero()[-1].tolist()
+            filled = metric_masks._connected(flat, row, column, 0.5)
+            assert torch.equal(filled.bool(), part)
+
+
+@compares("31", "components_vectorised")
+def test_principal_components(components_vectorised):
+    e = torch.randn(6, 5, 7, generator=torch.Generator().manual_seed(34))
+    variances, directions = components_vectorised(e.double())
+    coordinates, shares = principal_components(e)
+    torch.testing.assert_close((variances / variances.sum()).float(), shares)
+    flat = e.flatten(1).double()
+    own = (directions.T @ (flat - flat.mean(dim=1, keepdim=True))).float()
+    torch.testing.assert_close(own.abs(), coordinates.flatten(1).abs(), atol=1e-4, rtol=1e-4)
+
+
+@compares("31", "instances_loop")
+def test_owners_of_cells(instances_loop):
+    draw = torch.Generator().manual_seed(35)
+    for cell in (1, 2, 4):
+        owner = torch.randint(-1, 3, (8, 12), generator=draw)
+        masks = torch.stack([owner == g for g in range(3)])
+        library = instance_map(masks, (8 // cell, 12 // cell), (cell, cell))
+        assert torch.equal(instances_loop(masks, cell), library)
+
+
+@compares("31", "seed_labels_loop")
+def test_labels_of_seeds(seed_labels_loop):
+    draw = torch.Generator().manual_seed(36)
+    owner = torch.randint(0, 3, (5, 6), generator=draw)
+    places = 1.5 * torch.randn(3, 4, generator=draw)
+    e = places[owner].permute(2, 0, 1) + 0.3 * torch.randn(4, 5, 6, generator=draw)
+    args = e, torch.arange(30), owner, torch.tensor([2, 5]), (0.25, 0.5, 0.9), 0.6
+    assert torch.equal(seed_labels_loop(*args), seed_labels(*args))
+
+
+@compares("31", "seed_loss_loop")
+def test_the_loss_of_seeds(seed_loss_loop):
+    draw = torch.Generator().manual_seed(37)
+    logits = 3 * torch.randn(4, 7, 6, generator=draw)
+    wanted = torch.randint(0, 6, (4, 7), generator=draw)
+    library = class_loss(logits.flatten(0, 1), wanted.flatten())
+    assert seed_loss_loop(logits, wanted) == pytest.approx(float(library), rel=1e-5)
+    assert seed_loss_loop(logits[:, :0], wanted[:, :0]) == 0
+
+
+# ---- 32: seediness and the choice of seeds ------------------------------------------------------
+
+
+@compares("32", "seediness_loop")
+def test_seediness(seediness_loop):
+    draw = torch.Generator().manual_seed(38)
+    for thresholds, classes in ((1, 1), (4, 5)):
+        probs = torch.randn(thresholds, classes + 1, 3, 4, generator=draw).softmax(dim=1)
+        library = torch.stack([part.float() for part in seeds.seediness(probs)])
+        assert torch.equal(seediness_loop(probs), library)
+
+
+@compares("32", "depth")
+def test_depth_by_hand(depth):
+    """A block of 5 x 5 in a corner: the picture's edge is an outline, too."""
+    mask = torch.zeros(7, 8, dtype=torch.bool)
+    mask[:5, :5] = True
+    expected = torch.tensor([[1, 1, 1, 1, 1], [1, 2, 2, 2, 1], [1, 2, 3, 2, 1], [1, 2, 2, 2, 1],
+                             [1, 1, 1, 1, 1]])
+    assert torch.equal(depth(mask)[:5, :5].long(), expected)
+    assert not depth(mask)[~mask].any()
+
+
+@compares("32", "crossover")
+def test_the_crossover_is_the_exercises(crossover):
+    for numbers in ((0.9, 0.25, 0.45, 4.0), (0.8, 0.25, 0.7, 1.0), (0.7, 1.0, 0.1, 9.0)):
+        assert crossover(*numbers) == pytest.approx(metric_seeds.crossover(*numbers))
+
+
+@compares("32", "pick_loop", "pick_vectorised")
+def test_the_greedy_choice(*ours):
+    draw = torch.Generator().manual_seed(39)
+    for alpha in (0.0, 0.2, 1.0):
+        e, scores = torch.randn(12, 3, generator=draw), torch.rand(12, generator=draw) + 0.01
+        library = seeds.pick_seeds(e.T[:, None], (scores / 2)[None], 7, alpha)[:, 1].tolist()
+        for function in ours:
+            assert function(e, scores, 7, alpha) == library
+
+
+@compares("32", "duplicates_loop")
+def test_duplicates(duplicates_loop):
+    draw = torch.Generator().manual_seed(40)
+    for limit in (0.0, 0.4, 1.0):
+        masks = torch.rand(8, 4, 5, generator=draw) < 0.6
+        scores = torch.rand(8, generator=draw).round(decimals=1)  # some are equal
+        library = seeds.remove_duplicates(masks, scores, torch.ones(8), limit)
+        assert duplicates_loop(masks, scores, limit) == library.tolist()
+
+
+# ---- 33: training and testing -------------------------------------------------------------------
+
+
+@compares("33", "head_parameters")
+def test_parameters_of_the_heads(head_parameters):
+    for numbers in ((2048, 4, 64, 4, 20), (3, 1, 2, 1, 1)):
+        assert head_parameters(*numbers) == metric_test.heads(*numbers)
+
+
+@compares("33", "upsample_loop")
+def test_cells_to_pixels(upsample_loop):
+    for cells, stride in ((1, 3), (5, 2), (4, 8)):
+        row = torch.rand(cells, generator=torch.Generator().manual_seed(41))
+        size = (stride, cells * stride)
+        torch.testing.assert_close(upsample_loop(row, stride), deep_metric.to_image(
+            row[None, None], stride, size, size)[0, 0], atol=1e-6, rtol=1e-5)
+
+
+@compares("33", "box_loop")
+def test_boxes_of_masks(box_loop):
+    draw = torch.Generator().manual_seed(42)
+    masks = torch.rand(20, 6, 9, generator=draw) < 0.1
+    masks[:, 2, 3] = True
+    assert [box_loop(mask) for mask in masks] == masks_to_boxes(masks).tolist()
+
+
+@compares("33", "judge")
+def test_kinds_of_errors_are_the_exercises(judge):
+    draw = torch.Generator().manual_seed(43)
+    for _ in range(20):
+        owner = torch.randint(0, 4, (4, 4), generator=draw)
+        real = torch.stack([owner == g for g in range(3)])
+        masks = torch.cat([real, torch.rand(3, 4, 4, generator=draw) < 0.4])
+        labels = torch.randint(1, 3, (6,), generator=draw)
+        found = Detections(torch.zeros(6, 4), labels, torch.ones(6), masks)
+        there = Targets(torch.zeros(3, 4), torch.tensor([1, 2, 1]), real)
+        kinds, taken = judge(found, there)
+        expected = metric_test.kinds(mask_iou(masks, real), labels, there.labels)
+        assert kinds == expected and len(taken) == kinds.count(0)
