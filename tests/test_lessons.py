@@ -15,7 +15,7 @@ import nbformat
 import pytest
 import yaml
 
-from teachseg.papers import mnc
+from teachseg.papers import deep_metric, mnc
 from teachseg.papers.mask_rcnn import Config
 from teachseg.train import TrainConfig
 
@@ -297,6 +297,18 @@ def test_deviations_list_every_setting_in_which_mnc_and_its_code_differ():
     table = rows(ROOT / "lessons" / "deviations.md", "| MNC setting |")
     assert all(why for *_, why in table)
     said = {row[0].strip("`"): tuple(value(cell.strip("`")) for cell in row[1:4]) for row in table}
+    assert said == differ
+
+
+def test_deviations_list_every_setting_in_which_deep_metric_differs():
+    paper, course = deep_metric.Config.paper(5), deep_metric.Config.course(5)
+    differ = {field.name: (getattr(paper, field.name), getattr(course, field.name))
+              for field in dataclasses.fields(deep_metric.Config)
+              if getattr(paper, field.name) != getattr(course, field.name)}
+    table = rows(ROOT / "lessons" / "deviations.md", "| DeepMetric setting |")
+    assert all(why for *_, why in table)
+    said = {row[0].strip("`"): tuple(ast.literal_eval(cell.strip("`")) for cell in row[1:3])
+            for row in table}
     assert said == differ
 
 

@@ -182,5 +182,3 @@ def remove_duplicates(
         if not any(row[other] for other in kept):
             kept.append(place)
     return order[torch.tensor(kept, dtype=torch.int64, device=order.device)]
-
-
