@@ -24,14 +24,11 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-import teachseg
 from teachseg.cli import copy_to_work_in
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 120  # for the server to start, and for the notebook to run; a quarter on a quiet machine
-TOKEN = "learner"
 KEYS = 24  # on a slider, one after the other
 
 MEDIAN, MOST = 100.0, 200.0  # ms from a key to the new caption: median, and 95 % of the keys
@@ -40,12 +37,6 @@ QUIET = 0.15                 # processors that other programs may take on a quie
 CROWDED = 2 / 3              # share of all processors that they take on a crowded one
 BUSY_SLACK, CROWDED_SLACK = 3.0, 10.0  # how much slower things may be there
 
-SETTINGS = {  # JupyterLab's own, that a test needs otherwise
-    "notebook-extension/tracker": {"windowingMode": "none"},  # cells off the screen exist too
-    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
-}
-
-IDLE = "Python 3 (ipykernel) | Idle"  # in the bar at the bottom
 EXPLORER = ".jp-OutputArea-output:has(canvas.teachseg-stage)"
 
 
@@ -64,53 +55,13 @@ class Box(NamedTuple):
 # ---- a notebook in a browser --------------------------------------------------------------------
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """Jupyter's folders are in `folder`; what is imported, and the kernel, are the tests' own."""
-    places = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data",
-              "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython", "TEACHSEG_HOME": "home",
-              "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
-    fixed = {"PYTHONPATH": str(Path(teachseg.__file__).parents[1]), "CUDA_VISIBLE_DEVICES": "",
-             "JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    return os.environ | fixed | {name: str(folder / place) for name, place in places.items()}
-
-
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
+def address(tmp_path_factory, serve):
     """Where a JupyterLab serves a workbook copy of the notebook."""
     folder = tmp_path_factory.mktemp("lab")
     copy = copy_to_work_in("10", folder / "work", ROOT / "notebooks")
-    for name, values in SETTINGS.items():
-        file = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(values))
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root",
-               "--ServerApp.port=0", f"--ServerApp.root_dir={copy.parent}",
-               f"--IdentityProvider.token={TOKEN}", "--LabApp.extension_manager=readonly"]
-    log = folder / "log"
-    with log.open("w") as file:
-        server = subprocess.Popen(command, cwd=folder, env=environment(folder),
-                                  stdout=file, stderr=subprocess.STDOUT)
-    try:
-        url = wait_for_server(server, folder / "runtime" / f"jpserver-{server.pid}.json", log)
-        yield f"{url}lab/tree/{copy.name}?token={TOKEN}"
-    finally:
-        server.terminate()  # it ends its kernels
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-
-
-def wait_for_server(server: subprocess.Popen, facts: Path, log: Path) -> str:
-    """The server's address, from the file that it writes when it listens."""
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            return json.loads(facts.read_text("utf-8"))["url"]
-        except (OSError, ValueError):  # not there yet, or half written
-            time.sleep(0.1)
-    pytest.fail(f"JupyterLab did not start:\n{log.read_text('utf-8')}", pytrace=False)
+    with serve(folder, copy.parent) as at:
+        yield at(copy.name)
 
 
 class Lab:
@@ -159,21 +110,12 @@ class Lab:
 
 
 @pytest.fixture(scope="module")
-def lab(browser, address, artefacts):
+def lab(browser, address, artefacts, run_all_cells):
     """The notebook, run from the menu from top to bottom, with its explorer in sight."""
     page = browser.new_page(viewport={"width": 1280, "height": 1500})
-    page.set_default_timeout(1000 * SECONDS)
     lab = Lab(page)
-    page.goto(address)
-    page.get_by_text(IDLE).wait_for()  # earlier, JupyterLab would ask for a kernel
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    run_all_cells(page, address)
     lab.stage.wait_for()
-    page.wait_for_function("""() => {
-      const prompts = [...document.querySelectorAll(".jp-CodeCell .jp-InputPrompt")];
-      return prompts.every((prompt) => /^\\[\\d+\\]:$/.test(prompt.textContent.trim()));
-    }""")
-    page.get_by_text(IDLE).wait_for()
     lab.stage.scroll_into_view_if_needed()
     page.screenshot(path=artefacts / "lab.png")
     yield lab
