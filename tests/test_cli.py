@@ -19,11 +19,16 @@ import pytest
 import torch
 from faster_coco_eval.core import mask as rle
 from PIL import Image
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from teachseg import checkpoints, cli
-from teachseg.datasets.pictures import read_image
+from teachseg import checkpoints, cli, recipes
+from teachseg.datasets.coco import to_coco
+from teachseg.datasets.downloads import SOURCES
+from teachseg.datasets.layouts import in_val
+from teachseg.datasets.pictures import read_image, write_image
 from teachseg.datasets.scenes import CLASSES, KINDS, Scenes
+from teachseg.layers.backbones import build_backbone
 from teachseg.papers import deep_metric
 from teachseg.papers.mask_rcnn import Config, MaskRCNN
 from teachseg.storage import load_json, load_pair, load_tensors, sha256
@@ -114,7 +119,10 @@ def test_help_needs_no_torch():
 
 def test_every_command_is_there_and_says_what_it_does():
     assert [command.callback.__name__ for command in cli.app.registered_commands] == [
-        "doctor", "demo", "train", "evaluate", "predict", "lab", "workbook", "exercises"]
+        "doctor", "demo", "train", "evaluate", "recipes_command", "predict", "lab", "workbook",
+        "exercises"]
+    assert [command.callback.__name__ for command in cli.data_app.registered_commands] == [
+        "data_list", "data_get", "data_check"]
     assert all(command.callback.__doc__ for command in cli.app.registered_commands)
     assert good("--version").strip() == f"teachseg {cli.__version__}"
 
@@ -153,6 +161,11 @@ def test_the_choices_are_those_of_the_library():
     (["train", "--backbone-weights", "none.safetensors"], "cannot be read as backbone weights"),
     (["train", "--resume"], "There is no run to resume in runs/mask_rcnn"),
     (["train", "--device", "cpu", "--precision", "16-mixed"], "needs a GPU"),
+    (["train", "--recipe", "none"], "There is no recipe 'none'. There are: mnc-vgg16-sbd"),
+    (["train", "--recipe", "mask-rcnn-nuclei", "--paper", "mnc"], "is one of mask_rcnn"),
+    (["train", "--scale", "2", "1"], "scale must be (low, high)"),
+    (["data", "get", "none"], "There is no data set 'none'. There are: coco-val"),
+    (["data", "check", "none"], "There is no none"),
     (["evaluate", "--images", "0"], "--images"),
     (["evaluate", "nothing"], "There is no checkpoint nothing"),
     (["demo", "--scenes", "0"], "--scenes"),
@@ -362,6 +375,149 @@ def test_a_checkpoint_of_another_class_count(tmp_path):
     checkpoints.save(tmp_path / "net", MaskRCNN(Config.course(2)))
     for words in (["evaluate", "net"], ["demo", "--checkpoint", "net"]):
         assert "was trained for 2 classes, the data have 5" in refused(*words)
+
+
+# ---- data sets ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A data set of one's own: 12 scenes as files in COCO's format."""
+    scenes = Scenes("own", 12, image_size=64)
+    names = [f"{i}.png" for i in range(12)]
+    (tmp_path / "own" / "images").mkdir(parents=True)
+    for (image, _), name in zip(scenes, names):
+        write_image(tmp_path / "own" / "images" / name, image)
+    (tmp_path / "own" / "my.json").write_text(json.dumps(to_coco(scenes, CLASSES, names)))
+    return tmp_path / "own"
+
+
+def change_json(own, change):
+    file = own / "my.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+def test_data_list_names_them_all():
+    said = good("data", "list")
+    assert all(name in said for name in SOURCES)
+
+
+def test_data_get_goes_on_and_says_where_it_is(monkeypatch):
+    def get(name, folder, tell):
+        tell("a.zip", 5, 10)
+        tell("a.zip", 10, 10)
+        return folder / "inside"
+
+    monkeypatch.setattr("teachseg.datasets.downloads.get", get)
+    said = good("data", "get", "penn-fudan")
+    assert "is in sets/penn-fudan" in said and "teachseg data check sets/penn-fudan/inside" in said
+
+
+def test_data_check_counts_what_is_there(own):
+    said = good("data", "check", own)
+    real = [targets for _, targets in Scenes("own", 12, image_size=64)]
+    count = sum(len(targets.labels) for targets in real)
+    assert "coco, all; 12 pictures, longest sides 64 to 64 pixels" in said
+    assert f"{count} objects of" in said and "0 crowd regions" in said
+    assert "Nothing is wrong." in said
+    part = good("data", "check", own, "--split", "val")
+    assert "coco, val" in part and "12 pictures" not in part
+
+
+def test_data_check_tells_every_problem(own):
+    def change(content):
+        content["annotations"][0]["segmentation"] = [[1, 1, 2, 2]]
+        content["annotations"][1]["category_id"] = 77
+    change_json(own, change)
+    (own / "images" / "3.png").write_bytes(b"no picture")
+    result = run("data", "check", own)
+    said = " ".join(result.output.split())
+    assert result.exit_code == 2
+    assert "annotation 1 of 0.png: a polygon has 2 points" in said
+    assert "annotation 2 has the category id 77" in said and "3.png" in said
+    assert "3 problems; 1 pictures cannot be used at all" in said and "--skip-bad" in said
+    few = " ".join(run("data", "check", own, "--show", "1").output.split())
+    assert "and 2 more: --show 3" in few
+
+
+TINY_RUN = ["train", "--steps", "1", "--batch-size", "2", "--device", "cpu", "--set",
+            "roi_draw=8", "--set", "post_nms_train=20"]
+
+
+def test_train_evaluate_and_predict_on_ones_own_data(own):
+    """The classes are the data's, the measured part is the one held out, and what was chosen is
+    remembered."""
+    said = good(*TINY_RUN, "--data", own, "--only", "disc", "--only", "star", "--in-memory",
+                "--scale", "0.8", "1.2", "--crop", "48", "--colour", "0.2", "--out", "run")
+    facts = load_json("run/checkpoint.json")
+    assert facts["classes"] == ["disc", "star"] and facts["config"]["num_classes"] == 2
+    val = [name for name in (f"{i}.png" for i in range(12)) if in_val(name)]
+    assert facts["data"] == {"name": str(own), "split": "train", "images": 12 - len(val),
+                             "pictures": None, "one_class": None, "only": ["disc", "star"]}
+    assert facts["metrics"]["images"] == len(val) and facts["metrics"]["data"] == f"{own} val"
+    assert facts["train"]["scale"] == [0.8, 1.2] and facts["train"]["crop"] == 48
+    assert f"{12 - len(val)} pictures of {own}, 2 classes" in said
+    assert "--scale 0.8 1.2 --crop 48" in facts["command"]
+    words = shlex.split(facts["command"])
+    assert "--image-size" not in words
+    good(*words[1:], "--out", "again", "--no-evaluate")
+    assert load_json("again/checkpoint.json")["sha256"] == facts["sha256"]
+
+    good("evaluate", "run", "--json", "numbers.json", "--device", "cpu")  # knows its data
+    assert load_json("numbers.json")["AP"] == pytest.approx(facts["metrics"]["AP"], abs=1e-6)
+    assert "star" in good("predict", own / "images", "--checkpoint", "run", "--score", "0") \
+        or "disc" in good("predict", own / "images", "--checkpoint", "run", "--score", "0")
+    assert "knows the classes disc, star" in refused(
+        "evaluate", "run", "--data", own, "--only", "ring", "--only", "square")
+    assert "trained for 2 classes, the data have 5" in refused(
+        "evaluate", "run", "--data", "scenes")
+
+
+def test_training_stops_at_bad_data_or_goes_on_without(own):
+    one, two = [i for i in range(12) if not in_val(f"{i}.png")][:2]
+
+    def change(content):
+        first = next(a for a in content["annotations"] if a["image_id"] == one + 1)
+        first["segmentation"] = [[1, 1, 2, 2]]
+    change_json(own, change)
+    (own / "images" / f"{two}.png").write_bytes(b"no picture")
+    stopped = refused(*TINY_RUN, "--data", own, "--steps", "9", "--out", "stops")
+    assert "no picture" in stopped or "2 points" in stopped and "--skip-bad" in stopped
+    said = good(*TINY_RUN, "--data", own, "--skip-bad", "--out", "goes", "--no-evaluate")
+    assert said.count("Left out:") == 2 and "2 problems, listed above" in said
+    assert f"of {one}.png: a polygon has 2 points" in said and f"{two}.png" in said
+
+
+# ---- recipes ------------------------------------------------------------------------------------
+
+
+def test_recipes_are_told_with_what_to_expect():
+    said = good("recipes")
+    for name, one in recipes.RECIPES.items():
+        assert name in said and one.title in said
+    assert "mask AP 35.2" in said and "not measured yet" in said
+
+
+@pytest.mark.slow
+def test_a_recipe_trains(own, tmp_path):
+    weights = build_backbone("mobilenet_v2").state_dict()
+    save_file(weights, tmp_path / "features.safetensors")
+    said = good("train", "--recipe", "mask-rcnn-nuclei", "--data", own, "--one-class", "thing",
+                "--steps", "1", "--batch-size", "2", "--backbone-weights", "features.safetensors",
+                "--device", "cpu", "--workers", "0", "--freeze", "1", "--no-evaluate")
+    facts = load_json("runs/mask-rcnn-nuclei/checkpoint.json")
+    assert "mask_rcnn mask-rcnn-nuclei" in said and facts["classes"] == ["thing"]
+    assert facts["config"]["backbone"] == "mobilenet_v2" and facts["train"]["crop"] == 256
+    # 5e-4 for 8 images; the recipe's 4 have it as well, 2 have half
+    assert facts["train"]["learning_rate"] == pytest.approx(2.5e-4)
+    trained = load_pair("runs/mask-rcnn-nuclei/checkpoint")[0]
+    frozen = [name for name in weights if name.startswith(("features.0.", "features.1.",
+                                                           "features.2.", "features.3."))]
+    assert all(torch.equal(trained[f"backbone.{name}"], weights[name]) for name in frozen)
+    last = "features.18.0.weight"
+    assert not torch.equal(trained[f"backbone.{last}"], weights[last])
 
 
 # ---- train --------------------------------------------------------------------------------------

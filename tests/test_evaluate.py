@@ -28,7 +28,7 @@ from teachseg.evaluate import (
     precision_recall,
 )
 from teachseg.geometry.masks import mask_iou
-from teachseg.structures import Detections, Targets
+from teachseg.structures import Detections, Targets, crowd_of, with_crowd
 
 SIZE = (2, 10)  # most scenes below are 2 x 10 pixels, numbered row by row
 
@@ -362,12 +362,16 @@ def pycocotools_ap(scenes, num_classes):
 
     def annotations(parts, scores):
         rows = []
-        for image, part in enumerate(parts):
-            for i, (label, mask) in enumerate(zip(part.labels.tolist(), part.masks)):
+        for image, whole in enumerate(parts):
+            each = [(whole, i, 0) for i in range(len(whole.labels))]
+            each += [(crowd_of(whole), i, 1) for i in range(len(crowd_of(whole).labels))]
+            for part, i, crowd in each:
+                label, mask = int(part.labels[i]), part.masks[i]
                 run = rle.encode(np.asfortranarray(mask.numpy().astype(np.uint8)))
                 # no "bbox": loadRes would then take the box's area for the size of a detection
                 rows.append({"id": len(rows) + 1, "image_id": image, "category_id": label,
-                             "segmentation": run, "area": int(mask.sum()), "iscrowd": 0})
+                             "segmentation": run, "area": int(mask.sum()),
+                             "iscrowd": crowd})
                 if scores:
                     rows[-1]["score"] = float(part.scores[i])
         return rows
@@ -407,6 +411,52 @@ def test_coco_equals_pycocotools_where_only_100_detections_count():
     assert max(len(detections.scores) for detections, _ in scenes) > 100
     ours = coco_mask_ap(*zip(*scenes), num_classes=1)
     assert list(ours.values()) == pytest.approx(pycocotools_ap(scenes, 1), abs=1e-6, nan_ok=True)
+
+
+def with_a_crowd(targets, generator):
+    """The last of an image's objects, and a half of it, are a crowd."""
+    count = len(targets.labels)
+    if count < 2:
+        return targets
+    crowd = Targets(*(part[-1:] for part in targets))
+    height = targets.masks.shape[1]
+    crowd.masks[:, : int(torch.randint(height, (1,), generator=generator))] = True
+    return with_crowd(Targets(*(part[:-1] for part in targets)), crowd)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_coco_equals_pycocotools_with_crowds(seed):
+    generator = torch.Generator().manual_seed(seed)
+    scenes = [random_scene(generator, (200, 260), num_classes=2) for _ in range(15)]
+    scenes = [(found, with_a_crowd(real, generator)) for found, real in scenes]
+    plain = [(found, Targets(*real)) for found, real in scenes]
+    ours = coco_mask_ap(*zip(*scenes), num_classes=2)
+    assert list(ours.values()) == pytest.approx(pycocotools_ap(scenes, 2), abs=1e-6, nan_ok=True)
+    assert ours["AP"] > coco_mask_ap(*zip(*plain), num_classes=2)["AP"]  # crowds forgive
+
+
+def test_what_lies_in_a_crowd_counts_neither_way():
+    """Best first: in the crowd by 2 of 2 pixels; A; in it by 1 of 2; nowhere; A a second time."""
+    crowd = pixels(14, 15, 16, 17)
+    half = pixels(13, 14)
+    targets = [with_crowd(real((1, A)), real((1, crowd)))]
+    detections = [found((1, 0.9, D), (1, 0.8, A), (1, 0.7, half), (1, 0.6, NOWHERE))]
+    # at 0.5 two are left: A right, NOWHERE wrong; precision 1 up to recall 1
+    assert mask_ap_r(detections, targets, 1, 0.5)[1] == 1
+    metric = MaskAP(1)
+    metric.add(detections[0], targets[0])
+    scores, precision, recall = metric.curve(1, 0.5)
+    assert scores.tolist() == pytest.approx([0.8, 0.6]) and precision.tolist() == [1, 0.5]
+    assert recall.tolist() == [1, 1]
+    # above 0.5 the half no longer lies in it
+    assert metric.curve(1, 0.6)[1].tolist() == pytest.approx([1, 1 / 2, 1 / 3])
+    # a crowd of another class forgives nothing
+    other = [with_crowd(real((1, A)), real((2, crowd)))]
+    assert mask_ap_r(detections, other, 2, 0.5)[1] == pytest.approx(0.5)
+    assert coco_mask_ap(detections, targets, 1)["AP50"] == 1
+    alone = [with_crowd(real(), real((1, crowd)))]  # no object: nothing to find
+    assert math.isnan(mask_ap_r(detections, alone, 1)[1])
+    assert math.isnan(coco_mask_ap(detections, alone, 1)["AP"])
 
 
 @pytest.mark.parametrize("side, sizes", [

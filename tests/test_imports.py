@@ -16,7 +16,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "teachseg"
 FLOORS = {
     "cli": 7,
     "explore": 6, "exercises": 6,
-    "plot": 5, "checkpoints": 5,
+    "plot": 5, "checkpoints": 5, "recipes": 5,
     "papers": 4,
     "layers": 3, "learning": 3, "decoding": 3,
     "datasets": 2, "evaluate": 2, "train": 2,

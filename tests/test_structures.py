@@ -1,8 +1,10 @@
 """The tuples that travel: shapes of nothing, filtering, moving."""
 
+import pickle
+
 import torch
 
-from teachseg.structures import Detections, Proposals, Targets
+from teachseg.structures import Detections, Proposals, Targets, crowd_of, with_crowd
 
 
 def three():
@@ -44,3 +46,25 @@ def test_fields_have_their_order():
     assert Targets._fields == ("boxes", "labels", "masks")
     assert Proposals._fields == ("boxes", "scores")
     assert Detections._fields == ("boxes", "labels", "scores", "masks")
+
+
+def crowded():
+    mask = torch.ones(1, 4, 6, dtype=torch.bool)
+    region = Targets(torch.tensor([[0.0, 0, 6, 4]]), torch.tensor([2]), mask)
+    return with_crowd(Targets.empty((4, 6)), region)
+
+
+def test_a_crowd_travels_beside_the_three_fields():
+    targets = crowded()
+    boxes, labels, masks = targets  # still three
+    assert isinstance(targets, Targets) and len(labels) == 0
+    assert crowd_of(targets).labels.tolist() == [2]
+    assert crowd_of(pickle.loads(pickle.dumps(targets))).labels.tolist() == [2]  # from a worker
+    assert crowd_of(targets.to("meta")).masks.device.type == "meta"
+    assert crowd_of(targets._replace(labels=labels + 1)).labels.tolist() == [2]
+
+
+def test_no_crowd_is_plain_targets():
+    plain = with_crowd(crowded(), Targets.empty((4, 6)))
+    assert type(plain) is Targets
+    assert crowd_of(plain).masks.shape == (0, 4, 6) and crowd_of(plain).boxes.shape == (0, 4)

@@ -1,5 +1,5 @@
-"""The command line: `teachseg doctor, demo, train, evaluate, predict, lab, workbook,
-exercises`.
+"""The command line: `teachseg doctor, demo, train, evaluate, predict, data, recipes, lab,
+workbook, exercises`.
 
 Letters
     H, W  height and width of a picture, in pixels
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]  # of the course, where notebooks/ and data/ are
 FIRST_NOTEBOOK = Path("notebooks", "00_start_here.ipynb")
 SHIPPED = "mask_rcnn"
+SCENES = "scenes"  # the data that the course draws itself
 VALIDATION_SCENES = 200
 CURVE_POINTS = 60  # of the training curve that a manifest holds
 DISK_NEEDED = 2e9  # bytes that runs, checkpoints and pictures may take
@@ -72,7 +73,6 @@ def _choice(name: str, *words: str) -> type[Enum]:
 
 Paper = _choice("Paper", "mnc", "mask_rcnn", "deep_metric")
 Size = _choice("Size", "course", "paper", "code")
-Data = _choice("Data", "scenes")
 Kind = _choice("Kind", "mixed", "crossing", "crowded", "thin", "small", "ring")
 Device = _choice("Device", "auto", "cpu", "cuda")
 Precision = _choice("Precision", "32-true", "16-mixed", "bf16-mixed")
@@ -81,6 +81,13 @@ DeviceOption = Annotated[Device, typer.Option(help="auto: a GPU where there is o
 KindOption = Annotated[Kind, typer.Option(help="Kind of scenes.")]
 SideOption = Annotated[int, typer.Option("--image-size", min=16, help="Side of a scene, pixels.")]
 ScoreOption = Annotated[float, typer.Option(min=0, max=1, help="Least score of what is shown.")]
+DataHelp = "scenes, or the path of a data set: a folder, or a JSON file in COCO's format."
+PicturesOption = Annotated[Path | None, typer.Option(
+    help="Where a JSON's pictures are.", show_default="looked for beside it")]
+OneClassOption = Annotated[str | None, typer.Option(
+    help="COCO's format: all objects are of this one class.")]
+OnlyOption = Annotated[list[str] | None, typer.Option(
+    metavar="CLASS", help="COCO's format: objects of these classes; more than once, too.")]
 CheckpointHelp = ("mnc, mask_rcnn or deep_metric (shipped), a .safetensors file, or a training's "
                   "folder.")
 CheckpointOption = Annotated[str, typer.Option(help=CheckpointHelp)]
@@ -98,8 +105,9 @@ def _sentence(error: Exception) -> str | None:
         return f"{error}. Something is missing in this Python, or broken. See: teachseg doctor"
     full = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
     if full or isinstance(error, MemoryError):
-        return ("The memory is full. Use a smaller --batch-size or --image-size, fewer --workers, "
-                "smaller pictures, or --device cpu.")
+        return ("The memory is full. Use a smaller --batch-size (--accumulate as many times larger "
+                "learns the same), a smaller --crop or --image-size, smaller pictures (--set "
+                "min_side=480), --precision bf16-mixed, fewer --workers, or --device cpu.")
     if isinstance(error, ValueError):
         return str(error)
     if isinstance(error, OSError):
@@ -545,14 +553,14 @@ class Training:
 
     paper: str
     config: str
-    data: str
+    data: str                     # scenes, or a path
     steps: int
     batch_size: int
     learning_rate: float
     seed: int
-    images: int
-    image_size: int
-    kind: str
+    images: int | None            # of scenes
+    image_size: int | None
+    kind: str | None
     device: str
     precision: str
     threads: int | None
@@ -560,6 +568,17 @@ class Training:
     half: bool
     start_from: str | None = None
     set: list[str] = field(default_factory=list)  # NAME=VALUE each, of the model's config
+    recipe: str | None = None
+    accumulate: int = 1
+    freeze: int = 0
+    pictures: str | None = None   # of a data set in COCO's format, as the next two
+    one_class: str | None = None
+    only: list[str] = field(default_factory=list)
+    skip_bad: bool = False
+    in_memory: bool = False
+    scale: tuple[float, float] | None = None
+    crop: int | None = None
+    colour: float = 0.0
 
     def command(self) -> str:
         """The command line that makes it again."""
@@ -570,14 +589,22 @@ class Training:
                 words += [flag] if value else []
             elif isinstance(value, list):
                 words += [word for item in value for word in (flag, item)]
-            elif value is not None:
+            elif isinstance(value, tuple):
+                words += [flag, *map(str, value)]
+            elif value is not None and not (one.name in LATER and value == one.default):
                 words += [flag, str(value)]
         return shlex.join(words)
 
-    def described_data(self) -> dict[str, Any]:
+    def described_data(self, images: int) -> dict[str, Any]:
         """What it learns from, for the manifest."""
-        return {"name": self.data, "split": "train", "images": self.images, "kind": self.kind,
-                "image_size": self.image_size}
+        described = {"name": self.data, "split": "train", "images": images}
+        if self.data == SCENES:
+            return described | {"kind": self.kind, "image_size": self.image_size}
+        return described | {"pictures": self.pictures, "one_class": self.one_class,
+                            "only": self.only}
+
+
+LATER = ("recipe", "accumulate", "freeze", "colour")  # not said where they are as they always were
 
 
 class FullRecipe(NamedTuple):
@@ -602,14 +629,18 @@ FULL_RECIPES = {
 
 
 def _recipe(asked: Training, workers: int, save_every: int) -> "TrainConfig":
-    """How the model of each size is trained."""
+    """How the model of each size is trained, or as a recipe says."""
+    from teachseg import recipes
     from teachseg.train import TrainConfig
 
-    recipe = TrainConfig(
-        steps=asked.steps, batch_size=asked.batch_size, learning_rate=asked.learning_rate,
-        warmup_steps=min(100, max(1, asked.steps // 5)), seed=asked.seed, save_every=save_every,
-        precision=asked.precision, device=asked.device, workers=workers, threads=asked.threads,
-    )
+    same = {name: getattr(asked, name) for name in (
+        "steps", "batch_size", "accumulate", "learning_rate", "seed", "precision", "device",
+        "threads", "scale", "crop", "colour")}
+    if asked.recipe is not None:
+        return recipes.adapted(recipes.find(asked.recipe), **same, workers=workers,
+                               save_every=save_every)
+    recipe = TrainConfig(**same, warmup_steps=min(100, max(1, asked.steps // 5)),
+                         save_every=save_every, workers=workers)
     if asked.config == "course":
         return recipe
     full = FULL_RECIPES[asked.paper]
@@ -641,20 +672,32 @@ def _changed(config: Any, changes: Sequence[str]) -> Any:
     return replace(config, **values)
 
 
-def _new_model(asked: Training, load_weights: bool) -> "nn.Module":
+def _model_config(asked: Training, num_classes: int) -> Any:
+    """Every number of the model that is asked for."""
+    from teachseg import recipes
+
+    if asked.recipe is not None:
+        config = recipes.find(asked.recipe).config(num_classes)
+    else:
+        page = importlib.import_module(f"teachseg.papers.{asked.paper}")
+        if not hasattr(page.Config, asked.config):
+            raise ValueError(f"--config {asked.config}: {asked.paper} has no such model. Choose "
+                             "course or paper; code is MNC's alone, whose released code differs "
+                             "from it.")
+        config = getattr(page.Config, asked.config)(num_classes)
+    return _changed(config, asked.set)
+
+
+def _new_model(asked: Training, num_classes: int, load_weights: bool) -> "nn.Module":
     """An untrained model: a pure function of the seed, which leaves torch's own generator alone."""
     import torch
 
     from teachseg import checkpoints
     from teachseg.checkpoints import MODELS
-    from teachseg.datasets.scenes import CLASSES
-    from teachseg.layers.backbones import load_backbone_weights
+    from teachseg.layers.backbones import freeze, load_backbone_weights
 
     page = importlib.import_module(f"teachseg.papers.{asked.paper}")
-    if not hasattr(page.Config, asked.config):
-        raise ValueError(f"--config {asked.config}: {asked.paper} has no such model. Choose course "
-                         "or paper; code is MNC's alone, whose released code differs from it.")
-    config = _changed(getattr(page.Config, asked.config)(len(CLASSES)), asked.set)
+    config = _model_config(asked, num_classes)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(asked.seed)
         model = getattr(page, MODELS[asked.paper])(config)
@@ -675,7 +718,42 @@ def _new_model(asked: Training, load_weights: bool) -> "nn.Module":
                          "paper.")
     elif load_weights:
         load_backbone_weights(model.backbone, config.backbone, weights)
+    if asked.freeze:
+        freeze(model.backbone, asked.freeze)
     return model
+
+
+# ---- What is learned from -----------------------------------------------------------------------
+
+
+def _open_data(asked: Training, part: str) -> Any:
+    """The training or the validation part of what is asked for: it has a len() and `classes`."""
+    from teachseg.datasets.layouts import open_dataset
+    from teachseg.datasets.problems import GoodItems, InMemory
+    from teachseg.datasets.scenes import Scenes
+
+    if asked.data == SCENES:
+        count = asked.images if part == "train" else VALIDATION_SCENES
+        return Scenes(part, count, asked.image_size, asked.kind)
+    if not Path(asked.data).exists():
+        raise ValueError(f"--data {asked.data}: this is neither the word scenes nor a path that is "
+                         "there. Data sets can be had: teachseg data list.")
+    data = open_dataset(asked.data, part, asked.pictures, "skip" if asked.skip_bad else "stop",
+                        asked.one_class, asked.only or None)
+    if asked.skip_bad:
+        whole, data = len(data), GoodItems(data)
+        for problem in data.problems:
+            typer.echo(f"Left out: {problem}", err=True)
+        typer.echo(f"{part}: {len(data):,} of {whole:,} pictures can be used; "
+                   f"{len(data.problems):,} problems, listed above.", err=True)
+    return InMemory(data) if asked.in_memory else data
+
+
+def _class_names(data: Any) -> tuple[str, ...]:
+    """Names of 1..K of a data set; the scenes' are a constant."""
+    from teachseg.datasets.scenes import CLASSES
+
+    return tuple(getattr(data, "classes", CLASSES))
 
 
 def _begun(out: Path) -> bool:
@@ -696,6 +774,8 @@ def _as_begun(asked: Training, given: set[str], out: Path) -> Training:
                          "--out, or leave --resume out.")
     facts = load_json(out / "settings.json")
     then = facts.get("asked") if isinstance(facts, dict) else None
+    if isinstance(then, dict) and isinstance(then.get("scale"), list):
+        then["scale"] = tuple(then["scale"])  # JSON knows no tuples
     if not isinstance(then, dict) or then.keys() != {one.name for one in fields(Training)}:
         raise ValueError(f"{out / 'settings.json'} does not say how the run was begun, or another "
                          "version of teachseg wrote it. Train in another folder: --out FOLDER.")
@@ -736,12 +816,12 @@ def _curve(log: Path) -> dict[str, Any]:
 
 
 def _metrics(asked: Training, model: "nn.Module") -> dict[str, Any]:
-    """How good it is on validation scenes of the kind that it learned from, as JSON knows it."""
-    from teachseg.datasets.scenes import Scenes
-
-    scenes = Scenes("val", VALIDATION_SCENES, asked.image_size, asked.kind)
-    numbers, seconds = _measure(model, scenes, asked.device)
-    name = f"{asked.data} val {asked.kind} {VALIDATION_SCENES} {asked.image_size}"
+    """How good it is on the part of its data that it has not seen, as JSON knows it."""
+    data = _open_data(asked, "val")
+    numbers, seconds = _measure(model, data, asked.device)
+    name = f"{asked.data} val"
+    if asked.data == SCENES:
+        name += f" {asked.kind} {len(data)} {asked.image_size}"
     _print_metrics(name, numbers)
     rounded = {k: None if math.isnan(x) else round(x, 6) for k, x in numbers.items()}
     return rounded | {"data": name, "seconds_per_image": round(seconds, 4)}
@@ -795,16 +875,16 @@ def _train(
         return
     from teachseg import checkpoints
     from teachseg.checkpoints import describe
-    from teachseg.datasets.scenes import CLASSES, Scenes
     from teachseg.storage import save_json
     from teachseg.train import fit, progress
 
     page = importlib.import_module(f"teachseg.papers.{asked.paper}")
     recipe = _recipe(asked, workers, save_every)
-    scenes = Scenes("train", asked.images, asked.image_size, asked.kind)
-    model = _new_model(asked, load_weights=not resume)
+    data = _open_data(asked, "train")
+    classes = _class_names(data)
+    model = _new_model(asked, len(classes), load_weights=not resume)
     facts = describe(model) | {
-        "classes": list(CLASSES), "data": asked.described_data(), "seed": asked.seed,
+        "classes": list(classes), "data": asked.described_data(len(data)), "seed": asked.seed,
         "backbone_weights": asked.backbone_weights, "command": asked.command(),
         "teachseg": __version__,
     }
@@ -813,13 +893,15 @@ def _train(
         facts["started_from"] = {name: before.get(name) for name in (
             "command", "config", "train", "data", "seed", "step", "seconds", "started_from")}
     parameters = sum(p.numel() for p in model.parameters())
-    typer.echo(f"{asked.paper} {asked.config}: {parameters / 1e6:.2f} M parameters; "
-               f"{asked.images:,} scenes ({asked.kind}, {asked.image_size} pixels); "
-               f"{asked.steps:,} steps of {asked.batch_size} images on {asked.device}; files go to "
-               f"{out}")
+    what = f"{len(data):,} pictures of {asked.data}, {len(classes)} classes"
+    if asked.data == SCENES:
+        what = f"{len(data):,} scenes ({asked.kind}, {asked.image_size} pixels)"
+    typer.echo(f"{asked.paper} {asked.recipe or asked.config}: {parameters / 1e6:.2f} M "
+               f"parameters; {what}; {asked.steps:,} steps of "
+               f"{asked.batch_size * asked.accumulate} images on {asked.device}; files go to {out}")
     more = [] if evaluate else ["--no-evaluate"]
     with _resumable(out, more):
-        records = fit(model, page.training_losses, scenes, recipe, out, facts, resume)
+        records = fit(model, page.training_losses, data, recipe, out, facts, resume)
         if not resume:
             save_json(out / "settings.json", facts | {"asked": asdict(asked)})
         for _ in progress(records, asked.steps):
@@ -827,8 +909,9 @@ def _train(
         facts = _finish(asked, model, out, evaluate)
     seconds, each = facts["seconds"], facts["seconds_per_step"]
     typer.echo(f"{asked.steps} steps in {seconds:.0f} s, {each:.2f} s a step. The model is "
-               f"{out / 'checkpoint.safetensors'}; see it at work:\n"
-               f"  teachseg demo --checkpoint {shlex.quote(str(out))}")
+               f"{out / 'checkpoint.safetensors'}; see it at work:\n  "
+               + (f"teachseg demo --checkpoint {shlex.quote(str(out))}" if asked.data == SCENES else
+                  f"teachseg predict PICTURES --checkpoint {shlex.quote(str(out))}"))
 
 
 @app.command()
@@ -838,32 +921,63 @@ def train(
     config: Annotated[Size, typer.Option(
         help="course: small, for a CPU; paper: the full one, for a GPU; code: as MNC's was "
              "released.")] = Size.course,
-    data: Annotated[Data, typer.Option(help="What it learns from.")] = Data.scenes,
-    steps: Annotated[int, typer.Option(min=1, help="Updates of the weights.")] = 1500,
+    recipe: Annotated[str | None, typer.Option(
+        help="A model, its training and its backbone's weights under one name: teachseg recipes.",
+    )] = None,
+    data: Annotated[str, typer.Option(help=f"What it learns from: {DataHelp}")] = SCENES,
+    steps: Annotated[int | None, typer.Option(
+        min=1, help="Updates of the weights.", show_default="1500, or the recipe's")] = None,
     batch_size: Annotated[int | None, typer.Option(
-        min=1, help="Images a step.", show_default="8; with --config paper 2, of mnc 1")] = None,
+        min=1, help="Images at once.",
+        show_default="8; with --config paper 2, of mnc 1; or the recipe's")] = None,
+    accumulate: Annotated[int | None, typer.Option(
+        min=1, help="Batches a step.", show_default="1, or the recipe's")] = None,
     learning_rate: Annotated[float | None, typer.Option(
         help="The largest.",
         show_default="0.002; with --config paper 0.00125 for each image of a step, of mnc "
-                     "0.000125")] = None,
+                     "0.000125; or the recipe's, in proportion to the images of a step")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of every source of chance.")] = 0,
     images: Annotated[int | None, typer.Option(
         min=1, help="How many scenes.", show_default="a new one each time")] = None,
     image_size: SideOption = 128,
     kind: KindOption = Kind.mixed,
     out: Annotated[Path | None, typer.Option(
-        help="Folder for all files.", show_default="runs/PAPER")] = None,
+        help="Folder for all files.", show_default="runs/PAPER, runs/RECIPE")] = None,
     resume: Annotated[bool, typer.Option(
         "--resume", help="Go on with the run in --out, with the settings that it has.")] = False,
     device: DeviceOption = Device.auto,
-    precision: Annotated[Precision, typer.Option(help="Of the numbers.")] = Precision["32_true"],
+    precision: Annotated[Precision | None, typer.Option(
+        help="Of the numbers.", show_default="32-true, or the recipe's")] = None,
     threads: Annotated[int | None, typer.Option(
         min=1, help="Of the CPU.", show_default="torch's choice")] = None,
-    workers: Annotated[int, typer.Option(
-        min=0, help="Processes that draw scenes; 0: the training one.")] = 0,
-    save_every: Annotated[int, typer.Option(min=1, help="Steps from save to save.")] = 200,
+    workers: Annotated[int | None, typer.Option(
+        min=0, help="Processes that read images; 0: the training one.",
+        show_default="0, or the recipe's")] = None,
+    save_every: Annotated[int | None, typer.Option(
+        min=1, help="Steps from save to save.", show_default="200, or the recipe's")] = None,
     backbone_weights: Annotated[str | None, typer.Option(
-        help="A name of torchvision's, say IMAGENET1K_V1, or a .safetensors file.")] = None,
+        help="A name of torchvision's, say IMAGENET1K_V1, or a .safetensors file.",
+        show_default="none, or the recipe's")] = None,
+    freeze: Annotated[int | None, typer.Option(
+        min=0, help="So many first stages of the backbone keep their weights.",
+        show_default="0, or the recipe's")] = None,
+    pictures: PicturesOption = None,
+    one_class: OneClassOption = None,
+    only: OnlyOption = None,
+    skip_bad: Annotated[bool, typer.Option(
+        "--skip-bad", help="Leave out pictures and annotations that are wrong, and list them.",
+    )] = False,
+    in_memory: Annotated[bool, typer.Option(
+        "--in-memory", help="Read every picture once, and keep it.")] = False,
+    scale: Annotated[tuple[float, float] | None, typer.Option(
+        metavar="LOW HIGH", help="Make each picture smaller or larger by chance.",
+        show_default="as it is, or the recipe's")] = None,
+    crop: Annotated[int | None, typer.Option(
+        min=1, help="A window of this side of each picture, pixels.",
+        show_default="all of it, or the recipe's")] = None,
+    colour: Annotated[float | None, typer.Option(
+        min=0, max=0.99, help="Brighter, darker, more or less colourful by up to this share.",
+        show_default="0, or the recipe's")] = None,
     start_from: Annotated[str | None, typer.Option(
         help="Begin with all weights of a checkpoint: a shipped one's name, or a path.")] = None,
     set: Annotated[list[str] | None, typer.Option(
@@ -875,18 +989,49 @@ def train(
         help=f"Measure it on {VALIDATION_SCENES} validation scenes at the end.")] = True,
 ) -> None:
     """Train a model from the beginning, or go on with a training that was stopped."""
+    from teachseg import recipes
+
+    known = recipes.find(recipe) if recipe else None
+    if known and getattr(ctx.get_parameter_source("paper"), "name", "") == "COMMANDLINE" \
+            and paper.value != known.paper:
+        raise ValueError(f"--recipe {recipe} is one of {known.paper}: leave --paper out.")
+    paper = Paper(known.paper) if known else paper
+
+    def chosen(given: Any, name: str, otherwise: Any) -> Any:
+        """What is given, else what the recipe says, else what is usual."""
+        if given is not None:
+            return given
+        return getattr(known.train, name) if known else otherwise
+
     full = FULL_RECIPES[paper.value]
-    batch_size = batch_size or (8 if config.value == "course" else full.batch_size)
-    if learning_rate is None:
-        learning_rate = 2e-3 if config.value == "course" else full.rate * batch_size
+    usual = 8 if config.value == "course" else full.batch_size
+    batch_size = chosen(batch_size, "batch_size", usual)
+    accumulate = chosen(accumulate, "accumulate", 1)
+    if learning_rate is None and known:
+        learning_rate = recipes.adapted(known, batch_size=batch_size,
+                                        accumulate=accumulate).learning_rate
+    elif learning_rate is None:
+        images_a_step = batch_size * accumulate
+        learning_rate = 2e-3 if config.value == "course" else full.rate * images_a_step
+    steps = chosen(steps, "steps", 1500)
+    drawn = data == SCENES
     asked = Training(
-        paper=paper.value, config=config.value, data=data.value, steps=steps,
-        batch_size=batch_size, learning_rate=learning_rate, seed=seed,
-        images=images or steps * batch_size, image_size=image_size, kind=kind.value,
-        device=_pick_device(device), precision=precision.value, threads=threads,
-        backbone_weights=backbone_weights, half=half, start_from=start_from, set=set or [],
+        paper=paper.value, config=config.value, data=data, steps=steps, batch_size=batch_size,
+        learning_rate=learning_rate, seed=seed,
+        images=(images or steps * batch_size * accumulate) if drawn else None,
+        image_size=image_size if drawn else None, kind=kind.value if drawn else None,
+        device=_pick_device(device),
+        precision=precision.value if precision else chosen(None, "precision", "32-true"),
+        threads=threads, half=half, start_from=start_from, set=set or [], recipe=recipe,
+        backbone_weights=backbone_weights or (known.weights if known and not start_from else None),
+        freeze=freeze if freeze is not None else known.frozen_stages if known else 0,
+        accumulate=accumulate, pictures=str(pictures) if pictures else None, one_class=one_class,
+        only=only or [], skip_bad=skip_bad, in_memory=in_memory,
+        scale=chosen(scale, "scale", None), crop=chosen(crop, "crop", None),
+        colour=chosen(colour, "colour", 0.0),
     )
-    out = out or Path("runs", paper.value)
+    workers, save_every = chosen(workers, "workers", 0), chosen(save_every, "save_every", 200)
+    out = out or Path("runs", recipe or paper.value)
     if resume:
         given = {one.name for one in fields(asked)
                  if getattr(ctx.get_parameter_source(one.name), "name", "") == "COMMANDLINE"}
@@ -900,24 +1045,48 @@ def train(
 @app.command()
 def evaluate(
     checkpoint: Annotated[str, typer.Argument(help=CheckpointHelp)] = SHIPPED,
-    split: Annotated[str, typer.Option(help="Any word; val was not learned from.")] = "val",
+    data: Annotated[str | None, typer.Option(
+        help=f"What it is measured on: {DataHelp}", show_default="what it learned from")] = None,
+    split: Annotated[str, typer.Option(
+        help="Of a data set: train, val, all. Of scenes any word; val was not learned from.",
+    )] = "val",
     images: Annotated[int, typer.Option(min=1, help="How many scenes.")] = VALIDATION_SCENES,
     kind: KindOption = Kind.mixed,
     image_size: SideOption = 128,
+    pictures: PicturesOption = None,
+    one_class: OneClassOption = None,
+    only: OnlyOption = None,
     device: DeviceOption = Device.auto,
     json_file: Annotated[Path | None, typer.Option(
         "--json", help="Write the numbers there, too.", show_default=False)] = None,
 ) -> None:
     """Measure a model: AP^r, COCO's AP and AR, time an image."""
-    from teachseg.checkpoints import load
-    from teachseg.datasets.scenes import CLASSES, Scenes
+    from teachseg import checkpoints
+    from teachseg.datasets.layouts import open_dataset
+    from teachseg.datasets.scenes import Scenes
     from teachseg.storage import save_json
 
     where = _pick_device(device)
     _check_file(json_file)
-    scenes = Scenes(split, images, image_size, kind.value)
-    numbers, seconds = _measure(load(checkpoint, len(CLASSES)), scenes, where)
-    title = f"scenes {split} {kind.value} {images} {image_size}"
+    learned = checkpoints.manifest(checkpoint).get("data") or {}
+    if data is None and learned.get("name", SCENES) != SCENES:
+        data, pictures = learned["name"], pictures or learned.get("pictures")
+        one_class, only = one_class or learned.get("one_class"), only or learned.get("only")
+    data = data or SCENES
+    if data == SCENES:
+        title, chosen = f"scenes {split} {kind.value} {images} {image_size}", None
+        chosen = Scenes(split, images, image_size, kind.value)
+    else:
+        title = f"{data} {split}"
+        chosen = open_dataset(data, split, pictures, "stop", one_class, only or None)
+    classes = _class_names(chosen)
+    model = checkpoints.load(checkpoint, len(classes))
+    names = checkpoints.class_names(checkpoint)
+    if tuple(names) != classes:
+        raise ValueError(f"{checkpoint} knows the classes {', '.join(names[:5])}, ..., the data "
+                         f"have {', '.join(classes[:5])}, ...: its answers would be compared with "
+                         "other things. Take a checkpoint for these data.")
+    numbers, seconds = _measure(model, chosen, where)
     _print_metrics(title, numbers)
     typer.echo(f"{numbers['images']} images with {numbers['objects']} objects, "
                f"{numbers['detections']} detections; {1000 * seconds:.1f} ms an image on {where}.")
@@ -926,6 +1095,123 @@ def evaluate(
         save_json(json_file, plain | {"data": title, "checkpoint": checkpoint, "device": where,
                                       "seconds_per_image": round(seconds, 5)})
         typer.echo(f"Written: {json_file}")
+
+
+# ---- data, recipes ------------------------------------------------------------------------------
+
+data_app = typer.Typer(no_args_is_help=True, help="Data sets: what there is, get one, check one.")
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """Data sets that can be fetched, and layouts that can be read."""
+    from teachseg.datasets.downloads import SOURCES
+
+    _print_table("Data sets: teachseg data get NAME", ["name", "what", "size", "licence"], [
+        [name, source.title, source.pictures, source.licence] for name, source in SOURCES.items()])
+    typer.echo("Your own: a folder with pictures and a JSON in COCO's format, as LabelMe, CVAT and "
+               "others export it. Look at it first: teachseg data check PATH")
+
+
+@data_app.command("get")
+def data_get(
+    name: Annotated[str, typer.Argument(help="Of teachseg data list.")],
+    out: Annotated[Path | None, typer.Option(
+        help="Folder for it.", show_default="sets/NAME")] = None,
+) -> None:
+    """Fetch a data set, check and unpack it; after a broken connection it goes on."""
+    from tqdm import tqdm
+
+    from teachseg.datasets import downloads
+
+    out = out or Path("sets", name)
+    bars: dict[str, tqdm] = {}
+
+    def tell(file: str, have: int, total: int | None) -> None:
+        if file not in bars:
+            bars[file] = tqdm(total=total, unit="B", unit_scale=True, desc=file)
+        bars[file].update(have - bars[file].n)
+
+    opened = downloads.get(name, out, tell)
+    for bar in bars.values():
+        bar.close()
+    typer.echo(f"{downloads.SOURCES[name].title} is in {out}. Look at it: teachseg data check "
+               f"{shlex.quote(str(opened))}")
+
+
+@data_app.command("check")
+def data_check(
+    path: Annotated[Path, typer.Argument(help=DataHelp.removeprefix("scenes, or "))],
+    split: Annotated[str, typer.Option(help="train, val or all.")] = "all",
+    pictures: PicturesOption = None,
+    show: Annotated[int, typer.Option(min=1, help="How many problems are told.")] = 50,
+) -> None:
+    """Read every picture and annotation: what is there, what is wrong, and how to mend it."""
+    from tqdm import tqdm
+
+    from teachseg.datasets.layouts import layout_of, open_dataset
+    from teachseg.datasets.problems import problems_of
+    from teachseg.structures import crowd_of
+
+    data = open_dataset(path, split, pictures, on_bad="skip")
+    seen: dict[str, Any] = {"objects": Counter(), "crowds": 0, "sizes": [], "empty": 0}
+
+    class Counting:
+        """The data set, which counts what it gives."""
+
+        names, problems = data.names, data.problems
+
+        def __len__(self) -> int:
+            return len(data)
+
+        def __getitem__(self, index: int) -> Any:
+            image, targets = data[index]
+            seen["objects"].update(targets.labels.tolist())
+            seen["crowds"] += len(crowd_of(targets).labels)
+            seen["sizes"].append(max(image.shape[1:]))
+            seen["empty"] += len(targets.labels) == 0
+            return image, targets
+
+    found, lost = list(data.problems), 0
+    for _, problems, usable in tqdm(problems_of(Counting()), total=len(data), unit="image",
+                                    leave=False, disable=None):
+        found += problems
+        lost += not usable
+    objects = seen["objects"]
+    typer.echo(f"{path}: {layout_of(path)}, {split}; {len(data):,} pictures"
+               + (f", longest sides {min(seen['sizes'])} to {max(seen['sizes'])} pixels"
+                  if seen["sizes"] else ""))
+    typer.echo(f"{objects.total():,} objects of {len(objects)} of {len(data.classes)} classes, "
+               f"{seen['crowds']:,} crowd regions, {seen['empty']:,} pictures without objects")
+    common = [f"{data.classes[label - 1]} {count:,}" for label, count in objects.most_common(8)]
+    typer.echo(", ".join(common) + (", ..." if len(objects) > 8 else ""))
+    for problem in found[:show]:
+        typer.echo(f"- {problem}")
+    if len(found) > show:
+        typer.echo(f"... and {len(found) - show:,} more: --show {len(found)}")
+    if found:
+        raise ValueError(f"{len(found):,} problems; {lost:,} pictures cannot be used at all. Mend "
+                         "them, or train without them: teachseg train --skip-bad.")
+    typer.echo("Nothing is wrong.")
+
+
+@app.command("recipes")
+def recipes_command() -> None:
+    """Models with their trainings, under one name: for teachseg train --recipe."""
+    from teachseg.recipes import RECIPES
+
+    for name, one in RECIPES.items():
+        typer.echo(f"{name}\n    {one.title}; {one.train.steps:,} steps of {one.images_a_step} "
+                   f"images of {one.data}")
+        for said in one.expects or [None]:
+            if said is None:
+                typer.echo("    not measured yet")
+                continue
+            time_ = f"; {said.hours:g} hours on {said.gpu}" if said.hours else ""
+            memory = f", {said.gpu_memory:g} GB on each" if said.gpu_memory else ""
+            typer.echo(f"    {said.accuracy}{time_}{memory} [{said.source}]")
+    typer.echo("Use one: teachseg train --recipe NAME --data PATH")
 
 
 # ---- predict ------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ from faster_coco_eval.core import mask as rle
 from torch import Tensor
 
 from teachseg.checks import check_shape
-from teachseg.structures import Detections, Targets
+from teachseg.structures import Detections, Targets, crowd_of
 
 VOC_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)  # 0.5 and 0.7 are the ones MNC reports
 GRID_STEPS = {"11-point": 10, "101-point": 100}  # recalls 0, 1/steps, 2/steps, ..., 1
@@ -155,29 +155,53 @@ class Encoded(NamedTuple):
     labels: np.ndarray           # (N,) int64 in 1..K
     scores: np.ndarray           # (N,) float64; ones for ground truth
     runs: list[bytes]            # N masks, COCO's compressed counts
+    crowd: np.ndarray            # (N,) bool: a region of many objects, not an object
+
+    def _only(self, which: np.ndarray) -> "Encoded":
+        runs = [self.runs[i] for i in np.flatnonzero(which)]
+        return Encoded(self.image_size, self.labels[which], self.scores[which], runs,
+                       self.crowd[which])
 
     def of_class(self, label: int) -> "Encoded":
-        """Only the objects of one class, in their order."""
-        which = np.flatnonzero(self.labels == label)
-        runs = [self.runs[i] for i in which]
-        return Encoded(self.image_size, self.labels[which], self.scores[which], runs)
+        """Only what is of one class, in its order."""
+        return self._only(self.labels == label)
+
+    def crowds(self, wanted: bool = True) -> "Encoded":
+        """Only the crowd regions, or only the objects."""
+        return self._only(self.crowd == wanted)
 
     def rles(self) -> list[dict]:
         """The masks in the form that faster-coco-eval takes."""
         return [{"size": list(self.image_size), "counts": counts} for counts in self.runs]
 
 
-def encode(objects: Detections | Targets) -> Encoded:
-    """Dense masks (N, H, W) -> run lengths; an object of 100 x 100 pixels takes about 200 bytes."""
-    columns = objects.masks.detach().transpose(1, 2).contiguous().cpu()  # runs go down the columns
+def _runs(masks: Tensor) -> list[bytes]:
+    """(N, H, W) bool -> N run lengths."""
+    columns = masks.detach().transpose(1, 2).contiguous().cpu()  # runs go down the columns
     bytes_ = columns.numpy().view(np.uint8).transpose(2, 1, 0)  # (H, W, N), still the same memory
-    runs = [mask["counts"] for mask in rle.encode(bytes_)]
-    scores = objects.scores if isinstance(objects, Detections) else torch.ones(len(runs))
+    return [mask["counts"] for mask in rle.encode(bytes_)]
+
+
+def encode(objects: Detections | Targets) -> Encoded:
+    """Dense masks (N, H, W) -> run lengths; an object of 100 x 100 pixels takes about 200 bytes.
+
+    Crowd regions of targets stand behind the objects.
+    """
+    runs, labels = _runs(objects.masks), objects.labels
+    scores, crowd = torch.ones(len(runs)), np.zeros(len(runs), dtype=bool)
+    if isinstance(objects, Detections):
+        scores = objects.scores
+    elif len(crowd_of(objects).labels):
+        regions = crowd_of(objects)
+        runs = runs + _runs(regions.masks)
+        labels = torch.cat([labels, regions.labels])
+        scores, crowd = torch.ones(len(runs)), np.arange(len(runs)) >= len(crowd)
     return Encoded(
         tuple(objects.masks.shape[1:]),
-        objects.labels.detach().cpu().numpy().astype(np.int64),
+        labels.detach().cpu().numpy().astype(np.int64),
         scores.detach().cpu().double().numpy(),
         runs,
+        crowd,
     )
 
 
@@ -248,6 +272,7 @@ class _ClassRecord:
         self.scores = array("d")
         self.best_iou = array("d")     # with the object it overlaps most; 0 where there is none
         self.best_object = array("q")  # that object's number among the class's, over all images
+        self.crowd_share = array("d")  # of it that lies in a crowd region of the class
         self.num_objects = 0
 
     def true_positives(self, iou_threshold: float) -> Tensor:
@@ -260,6 +285,12 @@ class _ClassRecord:
                 true_positive[i] = True
         return true_positive
 
+    def judged(self, iou_threshold: float) -> tuple[Tensor, Tensor]:
+        """Scores (D,) and true positives (D,) of all detections but those that lie in a crowd."""
+        right = self.true_positives(iou_threshold)
+        counts = right | torch.from_numpy(np.array(self.crowd_share) < iou_threshold)
+        return torch.from_numpy(np.array(self.scores))[counts], right[counts]
+
 
 class MaskAP:
     """AP^r: average precision of masks, by the rules of VOC 2012 + SBD as MNC runs them.
@@ -267,9 +298,10 @@ class MaskAP:
     Of each class, the detections of all images stand in one row, best score first (equal scores as
     they came). Each looks at the object of its class and image that it overlaps most, and at no
     other. It is a true positive if their IoU is at least t and no detection before it took that
-    object; else a false positive. Where an image has no such object, every detection is one.
-    [MNC's lib/utils/voc_eval.py. There, masks are made from 21 x 21 inside rounded boxes; here they
-    come at full size.]
+    object; else a false positive. Where an image has no such object, every detection is one. What
+    is no true positive and lies in a crowd region of its class, by a share of at least t of its own
+    pixels, counts neither way. [MNC's lib/utils/voc_eval.py. There, masks are made from 21 x 21
+    inside rounded boxes; here they come at full size.]
 
     The object looked at does not depend on t, so one pass over the images serves every t:
 
@@ -295,13 +327,18 @@ class MaskAP:
         """Count one image that `encode_pair` has made."""
         for label in np.union1d(found.labels, real.labels):
             record = self._classes[label - 1]
-            mine, theirs = found.of_class(label), real.of_class(label)
+            mine, theirs = found.of_class(label), real.of_class(label).crowds(False)
+            regions = real.of_class(label).crowds()
             num_found, num_real = len(mine.runs), len(theirs.runs)
             best_iou, best_object = np.zeros(num_found), np.zeros(num_found, dtype=np.int64)
             if num_found and num_real:
                 iou = rle.iou(mine.rles(), theirs.rles(), [0] * num_real)  # (D, G), none is a crowd
                 best_iou, best_object = iou.max(axis=1), iou.argmax(axis=1)
+            share = np.zeros(num_found)
+            if num_found and regions.runs:  # of a crowd: over the detection's own area
+                share = rle.iou(mine.rles(), regions.rles(), [1] * len(regions.runs)).max(axis=1)
             record.scores.extend(mine.scores)
+            record.crowd_share.extend(share)
             record.best_iou.extend(best_iou)
             record.best_object.extend(best_object + record.num_objects)
             record.num_objects += num_real
@@ -313,10 +350,8 @@ class MaskAP:
             raise ValueError(f"label must be in 1..{self.num_classes}, got {label}.")
         _check_iou_threshold(iou_threshold)
         record = self._classes[label - 1]
-        scores = torch.from_numpy(np.array(record.scores))
-        precision, recall = precision_recall(
-            scores, record.true_positives(iou_threshold), record.num_objects
-        )
+        scores, right = record.judged(iou_threshold)
+        precision, recall = precision_recall(scores, right, record.num_objects)
         return scores.sort(descending=True, stable=True).values, precision, recall
 
     def result(
@@ -356,8 +391,8 @@ class CocoMaskAP:
     """COCO's AP and AR of masks, by faster-coco-eval.
 
     Small objects have fewer than 32 x 32 pixels of mask, large ones more than 96 x 96; one of
-    exactly 32 x 32 counts as small and as medium. Targets know no crowd regions (iscrowd), so none
-    are ignored: leave such regions out of the ground truth.
+    exactly 32 x 32 counts as small and as medium. Detections in a crowd region (iscrowd) of their
+    class count neither way.
 
     Classes are evaluated one after the other, which needs a K-th of the memory: COCO's numbers are
     means of the classes' numbers.
@@ -404,7 +439,7 @@ class CocoMaskAP:
         for label, images in enumerate(self._images_of, start=1):
             found = [self._images[i][0].of_class(label) for i in images]
             real = [self._images[i][1].of_class(label) for i in images]
-            if any(image.runs for image in real):
+            if any((~image.crowd).any() for image in real):
                 numbers[label] = _coco_numbers(found, real)
         return numbers
 
@@ -425,10 +460,10 @@ def _coco_dataset(images: list[Encoded]) -> COCO:
     for image_id, image in enumerate(images, start=1):
         height, width = image.image_size
         sizes.append({"id": image_id, "height": height, "width": width})
-        for score, mask in zip(image.scores.tolist(), image.rles()):
+        for score, crowd, mask in zip(image.scores.tolist(), image.crowd, image.rles()):
             annotations.append({
-                "id": len(annotations) + 1, "image_id": image_id, "category_id": 1, "iscrowd": 0,
-                "score": score, "segmentation": mask,
+                "id": len(annotations) + 1, "image_id": image_id, "category_id": 1,
+                "iscrowd": int(crowd), "score": score, "segmentation": mask,
             })
     areas = rle.area([annotation["segmentation"] for annotation in annotations])  # in pixels
     for annotation, area in zip(annotations, areas):

@@ -32,11 +32,46 @@ class Targets(NamedTuple):
     @classmethod
     def empty(cls, image_size: tuple[int, int]) -> "Targets":
         """No object in an image of (height, width): every field its shape, with a zero in it."""
-        return cls(
+        return Targets(
             torch.zeros(0, 4),
             torch.zeros(0, dtype=torch.int64),
             torch.zeros(0, *image_size, dtype=torch.bool),
         )
+
+
+class TargetsWithCrowd(Targets):
+    """Targets of an image with regions of many objects that nobody told apart (COCO's iscrowd).
+
+    The three fields hold the single objects, as ever. The regions are in `crowd`, as Targets of
+    their own: what lies in them is neither an object nor background, in training and in testing.
+    `_replace` changes the objects alone; what makes new Targets says what becomes of the crowd, see
+    `with_crowd`.
+    """
+
+    crowd: Targets
+
+    def _replace(self, **changes: torch.Tensor) -> "Targets":
+        return with_crowd(Targets(*self)._replace(**changes), self.crowd)
+
+    def to(self, device: torch.device | str) -> "Targets":
+        """The same targets on another device, the crowd too."""
+        return with_crowd(Targets(*self).to(device), self.crowd.to(device))
+
+
+def with_crowd(targets: Targets, crowd: Targets) -> Targets:
+    """Targets beside regions to be ignored; plain ones where there is no such region."""
+    if len(crowd.labels) == 0:
+        return Targets(*targets)
+    both = TargetsWithCrowd(*targets)
+    both.crowd = Targets(*crowd)
+    return both
+
+
+def crowd_of(targets: Targets) -> Targets:
+    """The regions of many objects in an image; none in plain Targets."""
+    if isinstance(targets, TargetsWithCrowd):
+        return targets.crowd
+    return Targets(targets.boxes[:0], targets.labels[:0], targets.masks[:0])
 
 
 class Proposals(NamedTuple):

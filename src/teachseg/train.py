@@ -52,7 +52,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from teachseg.datasets.batch import collate
-from teachseg.datasets.transforms import flip
+from teachseg.datasets.transforms import Augment, augment, flip
 from teachseg.storage import load_pair, make_folder, remove_parts, save_pair, write_atomically
 from teachseg.structures import Targets
 
@@ -81,6 +81,9 @@ class TrainConfig:
     weight_decay: float = 0.05    # not for biases and norms
     clip_norm: float | None = 10.0    # longest gradient, all weights together; None: any length
     flip: bool = True             # mirror every other image
+    scale: tuple[float, float] | None = None  # see datasets.transforms.Augment
+    crop: int | None = None
+    colour: float = 0.0
     seed: int = 0
     save_every: int = 200         # steps
     precision: str = "32-true"    # or "16-mixed", "bf16-mixed"
@@ -106,9 +109,14 @@ class TrainConfig:
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, "
                                  f"got {getattr(self, name)!r}.")
+        self.augment()  # says what is wrong with it
         if bool(self.milestones) != (self.schedule == "steps"):
             raise ValueError(f"schedule={self.schedule!r} with milestones={self.milestones!r}: "
                              "schedule='steps' needs milestones, the others take none.")
+
+    def augment(self) -> Augment:
+        """How images are changed by chance, besides being mirrored."""
+        return Augment(self.scale and tuple(self.scale), self.crop, self.colour)
 
 
 class Record(NamedTuple):
@@ -170,24 +178,34 @@ def draws(step: int, images: int, config: TrainConfig) -> list[tuple[int, bool]]
     return drawn
 
 
-def _chunks(config: TrainConfig, images: int, start: int) -> Iterator[list[tuple[int, bool]]]:
-    """`draws` of all steps from `start` on, `batch_size` at a time."""
+def _chunks(config: TrainConfig, images: int, start: int) -> Iterator[list[tuple[int, bool, int]]]:
+    """`draws` of all steps from `start` on, `batch_size` at a time, each with its number."""
+    size = config.batch_size * config.accumulate
     for step in range(start, config.steps):
-        drawn = draws(step, images, config)
+        drawn = [(*one, step * size + i) for i, one in enumerate(draws(step, images, config))]
         for first in range(0, len(drawn), config.batch_size):
             yield drawn[first : first + config.batch_size]
 
 
 @dataclass
 class _Drawn:
-    """A dataset whose [(index, mirror)] is the image and its targets, mirrored where wanted."""
+    """A dataset whose [(index, mirror, number)] is the image and its targets, changed as wanted.
+
+    Chance is a pure function of the seed and of the image's running number in the training.
+    """
 
     dataset: Sequence
+    augment: Augment
+    seed: int
 
-    def __getitem__(self, drawn: tuple[int, bool]) -> tuple[Tensor, Targets]:
-        index, mirrored = drawn
+    def __getitem__(self, drawn: tuple[int, bool, int]) -> tuple[Tensor, Targets]:
+        index, mirrored, number = drawn
         item = self.dataset[index]
-        return flip(*item) if mirrored else item
+        if mirrored:
+            item = flip(*item)
+        if self.augment.nothing:
+            return item
+        return augment(*item, self.augment, _seeded(self.seed, "augment", number))
 
 
 def _leave_signals_to_main(worker: int) -> None:
@@ -201,7 +219,7 @@ def batches(
 ) -> Iterator[tuple[list[Tensor], list[Targets]]]:
     """Images and targets from step `start` on, `batch_size` at a time."""
     chunks = _chunks(config, len(dataset), start)
-    drawn = _Drawn(dataset)
+    drawn = _Drawn(dataset, config.augment(), config.seed)
     if config.workers:
         yield from DataLoader(
             drawn, batch_sampler=chunks, collate_fn=collate, num_workers=config.workers,
@@ -357,7 +375,8 @@ def update(run: Run, source: Iterator[tuple[list[Tensor], list[Targets]]]) -> Re
         images, targets = next(source)
         waited += time.perf_counter() - asked
 
-        images, targets = run.fabric.to_device((images, targets))
+        images = [image.to(run.fabric.device) for image in images]
+        targets = [target.to(run.fabric.device) for target in targets]
         losses = run.module(images, targets, run.generator, run.step / config.steps)
         _check_losses(losses)
         numbers = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()

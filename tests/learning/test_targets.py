@@ -23,7 +23,7 @@ from teachseg.learning.targets import (
     seed_labels,
     stage_targets,
 )
-from teachseg.structures import Targets
+from teachseg.structures import Targets, with_crowd
 
 property_of = settings(deadline=None, max_examples=40)
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)
@@ -90,6 +90,28 @@ def test_anchors_of_an_image_without_objects():
     wanted = rpn_targets(ANCHORS, torch.zeros(0, 4), 0.7, 0.3, 4, 0.5, chance())
     assert wanted.labels.tolist() == [0] * 4  # four of the five
     assert wanted.positive.shape == (0,) and wanted.deltas.shape == (0, 4)
+
+
+def test_anchors_in_a_crowd_are_not_background():
+    """The last anchor lies in the region by 0.8; the fourth touches it by 0."""
+    gt = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    crowd = torch.tensor([[30.0, 30.0, 38.0, 60.0]])
+    drawn = rpn_targets(ANCHORS, gt, 0.7, 0.3, 10, 0.5, chance(), crowd=crowd).drawn
+    assert sorted(drawn.tolist()) == [0, 1, 3]
+    less = torch.tensor([[30.0, 30.0, 36.0, 60.0]])  # 0.6: not enough
+    drawn = rpn_targets(ANCHORS, gt, 0.7, 0.3, 10, 0.5, chance(), crowd=less).drawn
+    assert sorted(drawn.tolist()) == [0, 1, 3, 4]
+    # an anchor on an object is an object, crowd or not
+    drawn = rpn_targets(ANCHORS, gt, 0.7, 0.3, 10, 0.5, chance(), crowd=gt)
+    assert sorted(drawn.drawn.tolist()) == [0, 1, 4] and drawn.labels.sum() == 2
+
+
+def test_rois_in_a_crowd_are_not_background():
+    targets = filled((0, 0, 10, 10, 3))
+    proposals = torch.tensor([[10.0, 10.0, 20.0, 20.0], [0.0, 10.0, 10.0, 20.0]])
+    assert draw_rois(proposals, targets).labels.tolist() == [3, 0, 0]
+    region = filled((12, 10, 20, 20, 1))  # 0.8 of the first proposal
+    assert draw_rois(proposals, with_crowd(targets, region)).labels.tolist() == [3, 0]
 
 
 def test_no_anchors():
@@ -430,6 +452,16 @@ def test_instance_map_beyond_the_image_and_without_objects():
     assert instance_map(none, (1, 3), (2, 2)).tolist() == [[0, 0, -1]]
     full = torch.ones(1, 2, 3, dtype=torch.bool)
     assert instance_map(full, (1, 3), (2, 2)).tolist() == [[1, 1, -1]]
+
+
+def test_cells_of_a_crowd_belong_to_nobody():
+    """2 x 8 pixels, four cells: an object, half a crowd, a quarter of one, an object in a crowd."""
+    masks = torch.zeros(2, 2, 8, dtype=torch.bool)
+    masks[0, :, :2] = masks[1, :, 6:] = True
+    crowd = torch.zeros(1, 2, 8, dtype=torch.bool)
+    crowd[0, 0, 2:4] = crowd[0, 0, 4] = crowd[0, :, 6:] = True
+    assert instance_map(masks, (1, 4), (2, 2), crowd).tolist() == [[1, -1, 0, 2]]
+    assert instance_map(masks[:0], (1, 4), (2, 2), crowd).tolist() == [[0, -1, 0, -1]]
 
 
 def test_instance_map_of_overlapping_masks_gives_equals_to_the_first():

@@ -32,7 +32,7 @@ from teachseg.papers.deep_metric import (
     trace,
     training_losses,
 )
-from teachseg.structures import Detections, Targets
+from teachseg.structures import Detections, Targets, with_crowd
 
 SMALL = dataclasses.replace(
     Config.course(5), merge_channels=16, head_channels=16, embedding_dim=6, num_seeds=12,
@@ -582,3 +582,21 @@ def test_decode_of_a_seen_batch(model):
     grown, found = decode(model, seen, 0)
     assert len(grown.choice.seeds) == len(grown.labels) == len(grown.masks)
     assert len(found.scores) <= len(grown.kept)
+
+
+def test_points_of_a_crowd_are_not_asked(scenes):
+    """Where all that is no object is crowd, only points on objects are drawn."""
+    model, (image, target) = small_model(points=1000, background_points=1000), scenes[0]
+    everything = Targets(torch.tensor([[0.0, 0, 64, 64]]), torch.tensor([1]),
+                         torch.ones(1, 64, 64, dtype=torch.bool))
+    asked = []
+
+    def spy(config, embeddings, points, instances):
+        asked.append(instances.flatten()[points])
+        return embeddings.sum() * 0
+
+    with mock.patch.object(deep_metric, "embedding_loss", spy):
+        for some in (target, with_crowd(target, everything)):
+            training_losses(model, [image], [some], chance())
+    plain, spared = asked
+    assert int((plain == 0).sum()) > 0 and set(spared.tolist()) == set(plain.tolist()) - {0}

@@ -27,7 +27,7 @@ from teachseg.papers.mask_rcnn import (
     trace,
     training_losses,
 )
-from teachseg.structures import Detections, Targets
+from teachseg.structures import Detections, Targets, with_crowd
 
 NAMES = {"rpn_objectness", "rpn_box", "class", "box", "mask"}
 SMALL = dataclasses.replace(  # for images of about 64 pixels
@@ -671,3 +671,77 @@ def test_boxes_half_outside_of_the_image_still_train(model):
     target = one_object(20, 20)._replace(boxes=torch.tensor([[-8.0, 5.0, 9.0, 30.0]]))
     losses = training_losses(model, [picture(20, 20)], [target], chance())
     assert all(bool(loss.isfinite()) for loss in losses.values())
+
+
+# ---- without a pyramid: C4 ----------------------------------------------------------------------
+
+
+def small_c4(seed=0):
+    torch.manual_seed(seed)
+    config = dataclasses.replace(
+        Config.c4_paper(5), min_side=None, backbone="resnet18", frozen_norm=False,
+        anchor_sizes=(16, 32), mask_channels=16, pre_nms_train=100, post_nms_train=20,
+        pre_nms_test=50, post_nms_test=10, roi_draw=16, min_score=0.02)
+    return MaskRCNN(config).eval()
+
+
+def test_c4_has_the_papers_shapes():
+    """Fig. 4, left: 7 x 7 x 1024 in a box, 2048 behind res5, masks of 14 x 14. The C4 model has the
+    ResNet's 23,454,912 weights (its norms are frozen), the RPN's 9 x 1024^2 + 1024, 15 anchors of
+    1 + 4 numbers, 81 x 5 numbers from 2048, and the mask's 2 x 2 x 2048 x 256 + 256 and 256 x 81 +
+    81."""
+    with torch.device("meta"):
+        model = MaskRCNN(Config.c4_paper(80))
+        seen = see(model, [torch.empty(3, 800, 1333, device="meta")])
+        assert [tuple(level.shape) for level in seen.levels] == [(1, 1024, 50, 84)]
+        inside = mask_rcnn.read_boxes(model, seen.levels, [torch.empty(3, 4, device="meta")], 7)
+        assert inside.shape == (3, 2048, 7, 7)
+        assert model.mask_head(inside).shape == (3, 81, 14, 14)
+    rpn = 9 * 1024**2 + 1024 + 1024 * 15 * 5 + 15 * 5
+    heads = 2048 * 81 * 5 + 81 * 5 + 4 * 2048 * 256 + 256 + 256 * 81 + 81
+    assert num_parameters(model) == 23_454_912 + rpn + heads
+
+
+def test_c4_anchors_have_every_size_in_each_cell():
+    seen = see(small_c4(), [picture(64, 96)])
+    assert seen.anchors.shape == (4 * 6 * 2 * 3, 4) and seen.level_sizes == [4 * 6 * 2 * 3]
+    sides = (seen.anchors[:, 2:] - seen.anchors[:, :2]).prod(dim=1).sqrt()
+    assert sorted({round(float(side), 3) for side in sides}) == [16, 32]
+    assert seen.objectness_logits.shape == (1, len(seen.anchors))
+
+
+def test_c4_trains_and_predicts(scenes):
+    model = small_c4()
+    images, targets = zip(*scenes)
+    losses = training_losses(model, list(images), list(targets), chance())
+    assert set(losses) == NAMES and all(bool(loss.isfinite()) for loss in losses.values())
+    total(losses).backward()
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters())
+    found = predict(model, [images[0], picture(50, 80)])
+    check_detections(found[1], 50, 80, model.config)
+    assert trace(model, images[0])["mask_logits"].shape[-2:] == (14, 14)
+
+
+def test_c4s_last_layers_run_at_stride_1():
+    """What they say of one box does not depend on the other boxes, and keeps 7 x 7 bins."""
+    model = small_c4()
+    levels = see(model, [picture(64, 64)]).levels
+    boxes = torch.tensor([[0.0, 0, 32, 32], [16, 16, 48, 60]])
+    both = mask_rcnn.read_boxes(model, levels, [boxes], 7)
+    alone = mask_rcnn.read_boxes(model, levels, [boxes[1:]], 7)
+    assert both.shape == (2, 512, 7, 7)
+    torch.testing.assert_close(both[1:], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_a_crowd_is_no_background_for_the_losses(scenes):
+    """A crowd over all that is no object: only anchors and rois on objects are left."""
+    model, (image, targets) = small_model(), scenes[0]
+    everything = Targets(torch.tensor([[0.0, 0, 64, 64]]), torch.tensor([1]),
+                         torch.ones(1, 64, 64, dtype=torch.bool))
+    seen = see(model, [image])
+    crowded = with_crowd(targets, everything)
+    (plain,), (spared,) = (mask_rcnn.draw_rois(model.config, seen, [some], chance())
+                           for some in (targets, crowded))
+    assert int((plain.labels == 0).sum()) > 0 and int((spared.labels == 0).sum()) == 0
+    losses = training_losses(model, [image], [crowded], chance())
+    assert set(losses) == NAMES and all(bool(loss.isfinite()) for loss in losses.values())

@@ -41,7 +41,7 @@ from teachseg.papers.mnc import (
     trace,
     training_losses,
 )
-from teachseg.structures import Detections, Targets
+from teachseg.structures import Detections, Targets, with_crowd
 
 STAGE_1 = ["rpn_objectness", "rpn_box"]
 STAGES_23 = ["mask_2", "class_3", "seg_class_3", "box_3"]
@@ -746,3 +746,18 @@ def test_it_learns_two_scenes_by_heart():
         iou = mask_iou(target.masks, likely.masks) * (target.labels[:, None] == likely.labels)
         assert len(likely.labels) >= len(target.labels)
         assert bool((iou.max(dim=1).values >= 0.5).all())
+
+
+def test_a_crowd_is_no_background_for_the_losses(scenes):
+    """A crowd over all that is no object: only rois on objects are left."""
+    model, (image, target) = small_model(), scenes[0]
+    everything = Targets(torch.tensor([[0.0, 0, 64, 64]]), torch.tensor([1]),
+                         torch.ones(1, 64, 64, dtype=torch.bool))
+    seen = mnc.see(model, [image])
+    crowded = with_crowd(target, everything)
+    plain, spared = (
+        mnc.label_boxes(mnc.draw_boxes(model.config, seen, 0, some, chance()).boxes, target, 0.5)
+        for some in (target, crowded))
+    assert int((plain.labels == 0).sum()) > 0 and int((spared.labels == 0).sum()) == 0
+    losses = step(model, [image], [crowded])
+    assert all(bool(loss.isfinite()) for loss in losses.values())

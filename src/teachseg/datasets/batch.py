@@ -34,14 +34,27 @@ def collate(items: Sequence[tuple[Tensor, Targets]]) -> tuple[list[Tensor], list
     return list(images), list(targets)
 
 
+def resized_size(
+    size: tuple[int, int], min_side: int | None, max_side: int
+) -> tuple[int, int]:
+    """(height, width) with the shorter side min_side, or less where the longer one would exceed
+    max_side; None: as it is.
+
+    >>> resized_size((480, 640), 800, 1333), resized_size((240, 640), 800, 1333)
+    ((800, 1066), (499, 1333))
+    """
+    if min_side is None:
+        return size
+    scale = min(min_side / min(size), max_side / max(size))
+    return max(1, int(size[0] * scale)), max(1, int(size[1] * scale))
+
+
 def resize(image: Tensor, min_side: int | None, max_side: int) -> Tensor:
-    """(3, H, W) -> shorter side min_side, or less where the longer one would exceed max_side."""
+    """(3, H, W) -> the size that `resized_size` says, linear between the pixels' middles."""
+    size = resized_size((image.shape[1], image.shape[2]), min_side, max_side)
     if min_side is None:
         return image
-    short, long = min(image.shape[1:]), max(image.shape[1:])
-    scale = min(min_side / short, max_side / long)
-    height, width = max(1, int(image.shape[1] * scale)), max(1, int(image.shape[2] * scale))
-    return F.interpolate(image[None], size=(height, width), mode="bilinear", align_corners=False)[0]
+    return F.interpolate(image[None], size=size, mode="bilinear", align_corners=False)[0]
 
 
 def _check_batch(images: Sequence[Tensor], multiple_of: int) -> None:

@@ -6,6 +6,7 @@ Letters
 Lesson: 00
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,36 @@ def read_image(path: str | Path) -> Tensor:
     Raises:
         ValueError: no such file, not a picture, or one cut off in the middle.
     """
+    return _read(path, lambda picture: _to_tensor(ImageOps.exif_transpose(picture)))
+
+
+def read_mask(path: str | Path) -> Tensor:
+    """A mask file -> (H, W) bool: every pixel that is not black, whatever it is stored as.
+
+    Raises:
+        ValueError: as `read_image`.
+    """
+    return _read(path, lambda picture: torch.from_numpy(np.array(picture.convert("L")) > 0))
+
+
+def read_indexes(path: str | Path) -> Tensor:
+    """A map of numbers -> (H, W) int64, as they are stored: of a palette, the entries' numbers.
+
+    Raises:
+        ValueError: as `read_image`; or it has several channels, so that it holds colours.
+    """
+    def numbers(picture: Image.Image) -> Tensor:
+        values = np.asarray(picture)
+        if values.ndim != 2:
+            raise ValueError(f"it has the colours of {picture.mode}, and one number a pixel is "
+                             "needed")
+        return torch.from_numpy(values.astype(np.int64))
+
+    return _read(path, numbers)
+
+
+def _read(path: str | Path, use: Callable[[Image.Image], Tensor]) -> Tensor:
+    """Open a file, decode all of it, and make a tensor of it; or say in a sentence why not."""
     path = Path(path)
     if not path.is_file():
         what = "is a folder, not a picture" if path.is_dir() else "is not there"
@@ -37,7 +68,7 @@ def read_image(path: str | Path) -> Tensor:
     try:
         with Image.open(path) as picture:
             picture.load()
-            return _to_tensor(ImageOps.exif_transpose(picture))
+            return use(picture)
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} is no picture that can be read. JPEG, PNG, WebP, BMP, GIF and "
                          "TIFF files can.") from error

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from teachseg.checks import check_boxes, check_shape
+from teachseg.structures import Targets, crowd_of, with_crowd
 
 MAX_GROWTH = 1000 / 16  # a delta may enlarge a box this many times [Detectron, BBOX_XFORM_CLIP]
 EPS = 1e-9  # square pixels; keeps 0 / 0 out of overlaps
@@ -70,6 +71,23 @@ def box_iou(a: Tensor, b: Tensor) -> Tensor:
     common = (corner_2 - corner_1).clamp(min=0).prod(dim=2)  # (A, B)
     union = area_a[:, None] + area_b - common
     return common / union.clamp(min=EPS)
+
+
+def covered_share(boxes: Tensor, regions: Tensor) -> Tensor:
+    """(N,) the largest share of each box that lies in a single one of the regions, in [0, 1].
+
+    Args:
+        boxes: (N, 4); one without area is covered by 0. regions: (B, 4), B may be 0.
+
+    >>> covered_share(torch.tensor([[0., 0., 4., 2.]]), torch.tensor([[0., 0., 3., 9.]]))
+    tensor([0.7500])
+    """
+    if len(regions) == 0:
+        return boxes.new_zeros(len(boxes))
+    low = torch.maximum(boxes[:, None, :2], regions[None, :, :2])
+    high = torch.minimum(boxes[:, None, 2:], regions[None, :, 2:])
+    common = (high - low).clamp(min=0).prod(dim=2)
+    return common.max(dim=1).values / box_area(boxes).clamp(min=EPS)
 
 
 def clip_boxes(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
@@ -160,6 +178,14 @@ def scale_boxes(boxes: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Te
     """(..., 4) boxes of an image of size old = (height, width) -> of the same image at size new."""
     right, down = size_ratio(old, new)
     return boxes * boxes.new_tensor([right, down, right, down])
+
+
+def scale_targets(targets: Targets, old: tuple[int, int], new: tuple[int, int]) -> Targets:
+    """Targets whose boxes are those of the image at another size; masks stay as they are."""
+    def scaled(some: Targets) -> Targets:
+        return Targets(scale_boxes(some.boxes, old, new), some.labels, some.masks)
+
+    return with_crowd(scaled(targets), scaled(crowd_of(targets)))
 
 
 def back_to_original(boxes: Tensor, size: tuple[int, int], original: tuple[int, int]) -> Tensor:

@@ -68,6 +68,22 @@ def masks_to_boxes(masks: Tensor) -> Tensor:
     return torch.stack([x1, y1, x2, y2], dim=1).float()
 
 
+def split_masks(owner: Tensor) -> tuple[Tensor, Tensor]:
+    """A map of instances -> their numbers (N,), rising, and their masks (N, H, W) bool.
+
+    Args:
+        owner: (H, W) whole numbers; 0 is no instance.
+
+    >>> numbers, masks = split_masks(torch.tensor([[0, 4], [2, 4]]))
+    >>> numbers.tolist(), masks.sum(dim=(1, 2)).tolist()
+    ([2, 4], [1, 2])
+    """
+    check_shape(owner, "H W", "owner")
+    numbers = owner.unique()
+    numbers = numbers[numbers > 0]
+    return numbers, owner == numbers[:, None, None]
+
+
 def crop_masks(masks: Tensor, boxes: Tensor, size: int, index: Tensor | None = None) -> Tensor:
     """What share of each bin of a box the mask covers.
 

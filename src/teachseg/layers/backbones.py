@@ -118,9 +118,12 @@ class ResNet(nn.Module):
     Args:
         dilated: the last two strides of 2 become dilations of 2 and 4: strides 4, 8, 8, 8, with the
             same weights. Not of resnet18.   [Chen et al. 2016, DeepLab, section 3.1]
+        c4: one map, of stride 16, from all but the last group of layers; that one, `layer4`, is for
+            boxes, (R, C, S, S) -> (R, 2 C, S, S): its stride is 1.   [Mask R-CNN, Fig. 4 left]
     """
 
-    def __init__(self, name: str = "resnet50", frozen_norm: bool = True, dilated: bool = False):
+    def __init__(self, name: str = "resnet50", frozen_norm: bool = True, dilated: bool = False,
+                 c4: bool = False):
         super().__init__()
         norm = FrozenNorm if frozen_norm else nn.BatchNorm2d
         if dilated and name == "resnet18":
@@ -133,15 +136,21 @@ class ResNet(nn.Module):
         base = whole.fc.in_features
         self.out_channels = (base // 8, base // 4, base // 2, base)
         self.strides = (4, 8, 8, 8) if dilated else (4, 8, 16, 32)
+        self.c4 = c4
+        if c4:
+            self.out_channels, self.strides = self.out_channels[2:3], self.strides[2:3]
+            for layer in self.layer4.modules():
+                if isinstance(layer, nn.Conv2d):
+                    layer.stride = (1, 1)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """(N, 3, H, W) -> four maps, of the strides that `strides` says."""
+        """(N, 3, H, W) -> a map of each of the strides that `strides` says."""
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(images)), inplace=True), 3, stride=2, padding=1)
         features = []
-        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+        for layer in (self.layer1, self.layer2, self.layer3):
             x = layer(x)
             features.append(x)
-        return features
+        return features[2:] if self.c4 else [*features, self.layer4(x)]
 
     def stages(self) -> list[nn.Module]:
         """What `freeze` freezes, first to last: stem, layer1 .. layer4."""
@@ -199,6 +208,10 @@ class VGG16(Cut):
                 layer.ceil_mode = ceil_mode
         super().__init__(features, (16, 23, 30), (256, 512, 512), (4, 8, 16))
 
+    def stages(self) -> list[nn.Module]:
+        """What `freeze` freezes, first to last: conv1 .. conv5, each up to its pooling."""
+        return [self.features[a:b] for a, b in ((0, 5), (5, 10), (10, 17), (17, 24), (24, 30))]
+
 
 class MobileNetV2(Cut):
     """torchvision's mobilenet_v2 up to its last convolution; strides 4, 8, 16, 32."""
@@ -225,7 +238,7 @@ def build_backbone(name: str, **options) -> nn.Module:
     Args:
         options: for "course" those of `CourseNet`; for the others `frozen_norm`, whether batch
             normalisation keeps the pretrained statistics, as all three papers do; for "vgg16" also
-            `ceil_mode`, for the resnets `dilated`, see there.
+            `ceil_mode`, for the resnets `dilated` and `c4`, see there.
     """
     if name not in BACKBONES:
         raise ValueError(f"There is no backbone {name!r}. Choose one of: {', '.join(BACKBONES)}.")

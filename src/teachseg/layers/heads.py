@@ -34,9 +34,27 @@ class BoxHead(nn.Module):
         return class_logits, self.deltas(x).view(*class_logits.shape, 4)
 
 
+class PooledBoxHead(nn.Module):
+    """Class logits and deltas from the mean over the box: what the C4 form puts behind ResNet's
+    last layers.   [Mask R-CNN, Fig. 4 left, upper branch]
+    """
+
+    def __init__(self, in_channels: int, num_classes: int):
+        super().__init__()
+        self.classes = nn.Linear(in_channels, num_classes + 1)
+        self.deltas = nn.Linear(in_channels, 4 * (num_classes + 1))
+
+    def forward(self, roi_features: Tensor) -> tuple[Tensor, Tensor]:
+        """(R, C, S, S) -> class logits (R, K+1), deltas (R, K+1, 4)"""
+        x = roi_features.mean(dim=(2, 3))
+        class_logits = self.classes(x)
+        return class_logits, self.deltas(x).view(*class_logits.shape, 4)
+
+
 class MaskHead(nn.Module):
     """Convolutions, one transposed convolution that doubles the side, one mask a class.
-    [Mask R-CNN, Fig. 4 right, lower branch: four 3 x 3, one 2 x 2 transposed, all with ReLU]
+    [Mask R-CNN, Fig. 4 right, lower branch: four 3 x 3, one 2 x 2 transposed, all with ReLU; left:
+    no 3 x 3]
     """
 
     def __init__(self, in_channels: int, channels: int, num_convs: int, num_masks: int):
@@ -45,7 +63,7 @@ class MaskHead(nn.Module):
         self.convs = nn.ModuleList(
             nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths[:-1], widths[1:])
         )
-        self.upsample = nn.ConvTranspose2d(channels, channels, 2, stride=2)
+        self.upsample = nn.ConvTranspose2d(widths[-1], channels, 2, stride=2)
         self.masks = nn.Conv2d(channels, num_masks, 1)
         for layer in (*self.convs, self.upsample, self.masks):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

@@ -21,12 +21,26 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from teachseg.geometry.boxes import box_iou, encode_boxes
+from teachseg.geometry.boxes import box_iou, covered_share, encode_boxes
 from teachseg.geometry.masks import cell_shares, crop_masks, paste_masks
 from teachseg.geometry.matching import BACKGROUND, IGNORE, OBJECT, match
 from teachseg.geometry.sampling import sample
 from teachseg.geometry.similarity import distance_at, distances_to
-from teachseg.structures import Targets
+from teachseg.structures import Targets, crowd_of
+
+CROWD_SHARE = 0.7  # what lies in a crowd region this much does not count [Detectron]
+
+
+def spare_crowd(labels: Tensor, boxes: Tensor, crowd: Tensor | None) -> Tensor:
+    """(A,) labels where background that lies in a crowd is IGNOREd: who knows what it is?
+
+    Args:
+        boxes: (A, 4), taken as numbers. crowd: (C, 4) boxes of regions of many objects; or None.
+    """
+    if crowd is None or len(crowd) == 0:
+        return labels
+    inside = covered_share(boxes.detach(), crowd.to(boxes.dtype)) >= CROWD_SHARE
+    return labels.masked_fill(inside & (labels == BACKGROUND), IGNORE)
 
 
 class AnchorTargets(NamedTuple):
@@ -47,6 +61,7 @@ def rpn_targets(
     object_share: float,
     generator: torch.Generator,
     counts: Tensor | None = None,
+    crowd: Tensor | None = None,
 ) -> AnchorTargets:
     """Draw anchors of one image and say what each should answer.   [Faster R-CNN, section 3.1.2]
 
@@ -57,6 +72,7 @@ def rpn_targets(
         size: anchors to draw; object_share: at most this share are objects.
         counts: (A,) bool, anchors that may be drawn and may be an object's best; None: all. "We
             ignore all cross-boundary anchors."   [Faster R-CNN, section 3.3]
+        crowd: (C, 4) boxes of crowd regions: anchors in them are no background.
     """
     iou = box_iou(gt_boxes, anchors)
     if counts is not None:
@@ -64,6 +80,7 @@ def rpn_targets(
     labels, matched = match(iou, positive_iou, negative_iou, force_best=True)
     if counts is not None:
         labels = labels.masked_fill(~counts, IGNORE)
+    labels = spare_crowd(labels, anchors, crowd)
     drawn = sample(labels, size, object_share, generator)
     positive = drawn[labels[drawn] == OBJECT]
     deltas = encode_boxes(gt_boxes[matched[positive]], anchors[positive])
@@ -97,6 +114,7 @@ def roi_targets(
 
     Args:
         proposals: (P, 4), no gradient; those without area are dropped.
+        targets: what lies in their crowd regions is no background.
         positive_iou: a roi that overlaps an object this much answers for it; others are background.
         mask_size: M. The mask target is what the roi (not the object's box) holds of the mask.
         mask_frame: (right, down) mask pixels per box pixel, where boxes are in a resized image and
@@ -107,6 +125,7 @@ def roi_targets(
     labels, matched = match(
         box_iou(targets.boxes, boxes), positive_iou, positive_iou, force_best=False
     )
+    labels = spare_crowd(labels, boxes, crowd_of(targets).boxes)
     drawn = sample(labels, size, object_share, generator)
     boxes, labels, matched = boxes[drawn], labels[drawn], matched[drawn]
 
@@ -267,22 +286,28 @@ def mask_level_labels(
 
 
 def instance_map(
-    masks: Tensor, map_size: tuple[int, int], cell: tuple[float, float]
+    masks: Tensor, map_size: tuple[int, int], cell: tuple[float, float],
+    crowd: Tensor | None = None,
 ) -> Tensor:
     """To which object each cell of a feature map belongs: the one that covers most of it.
 
     Args:
         masks: (G, H, W) bool, G may be 0.
         map_size: (h, w) cells. cell: its (height, width) in mask pixels.
+        crowd: (C, H, W) bool, regions of many objects; or None.
 
     Returns:
         (h, w) int64: g + 1 for object g, BACKGROUND (0) where nothing covers more of the cell than
-        no object does, IGNORE (-1) where less than half of the cell lies in the image. Where an
+        no object does, IGNORE (-1) where less than half of the cell lies in the image, and where no
+        object has the cell and crowd covers half of it. Where an
         object and background cover as much, the object has it; of two objects the first.
     """
     shares, inside = cell_shares(masks, map_size, cell)
     nothing = torch.full(map_size, BACKGROUND, device=masks.device)
     outside = inside < 0.5
+    if crowd is not None and len(crowd):
+        covered = cell_shares(crowd.any(dim=0, keepdim=True), map_size, cell)[0][0]
+        nothing = nothing.masked_fill(covered >= 0.5, IGNORE)
     if len(masks) == 0:
         return nothing.masked_fill(outside, IGNORE)
     best, who = shares.max(dim=0)

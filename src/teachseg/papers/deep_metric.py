@@ -52,7 +52,7 @@ from teachseg.layers.embedding import EmbeddingHead, SeedHead, read_scales, with
 from teachseg.layers.fpn import MergedMap
 from teachseg.learning.losses import class_loss, mean_or_zero, pair_loss, pair_weights
 from teachseg.learning.targets import instance_map, seed_labels
-from teachseg.structures import Detections, Targets
+from teachseg.structures import Detections, Targets, crowd_of
 
 PIXELS_AT_ONCE = 40_000_000  # of similarity maps brought to the image's size
 
@@ -326,8 +326,9 @@ def training_losses(
     for i, target in enumerate(targets):
         # 2. Whose each cell is, and a few cells of everyone.
         right, down = size_ratio(seen.sizes[i], seen.originals[i])
-        instances = instance_map(target.masks, map_size, (model.stride * down,
-                                                          model.stride * right))
+        instances = instance_map(target.masks, map_size,
+                                 (model.stride * down, model.stride * right),
+                                 crowd_of(target).masks)
         points = sample_points(instances.flatten(), config.points, config.background_points,
                                generator)
 

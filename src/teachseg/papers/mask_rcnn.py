@@ -27,7 +27,7 @@ from teachseg.checks import check_images, check_targets
 from teachseg.datasets.batch import batch_images, resize
 from teachseg.decoding.instances import ScoredBoxes, decode_detections, paste_binary, paste_probs
 from teachseg.geometry.anchors import cell_anchors, grid_anchors
-from teachseg.geometry.boxes import back_to_original, scale_boxes, size_ratio
+from teachseg.geometry.boxes import back_to_original, scale_targets, size_ratio
 from teachseg.layers.backbones import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -35,12 +35,12 @@ from teachseg.layers.backbones import (
     build_backbone,
 )
 from teachseg.layers.fpn import FPN, assign_levels, read_pyramid
-from teachseg.layers.heads import BoxHead, MaskHead, pick_class
+from teachseg.layers.heads import BoxHead, MaskHead, PooledBoxHead, pick_class
 from teachseg.layers.roi import roi_align, roi_pool, roi_warp, to_rois
 from teachseg.layers.rpn import RPNHead, propose
 from teachseg.learning.losses import class_loss, delta_loss, mask_loss, objectness_loss
 from teachseg.learning.targets import RoiTargets, roi_targets, rpn_targets
-from teachseg.structures import Detections, Proposals, Targets
+from teachseg.structures import Detections, Proposals, Targets, crowd_of
 
 
 # fmt: off
@@ -60,6 +60,8 @@ class Config:
     # backbone and pyramid
     backbone: str = "resnet50"   # a name of layers.backbones.BACKBONES
     frozen_norm: bool = True     # pretrained batch statistics stay as they are
+    c4: bool = False             # no pyramid: boxes are read at stride 16, and the backbone's last
+                                 # layers run over each                           [Fig. 4 left]
     fpn_channels: int = 256      # [Lin et al. 2017, section 3]
     extra_level: bool = True     # a level more, for the RPN alone
     canonical_side: float = 224  # a box of this side ...                       [Lin et al., Eq. 1]
@@ -126,6 +128,13 @@ class Config:
         return cls(num_classes)
 
     @classmethod
+    def c4_paper(cls, num_classes: int) -> "Config":
+        """ResNet-50-C4 as in the paper: one map, the last layers once for each box."""
+        return cls(num_classes, multiple_of=16, c4=True, extra_level=False, pre_nms_train=12_000,
+                   pre_nms_test=6_000, post_nms_test=300, roi_draw=64, box_size=7, mask_size=7,
+                   mask_convs=0)
+
+    @classmethod
     def torchvision(cls, num_classes: int) -> "Config":
         """Where torchvision's maskrcnn_resnet50_fpn rounds or pads differently, as torchvision."""
         return cls(num_classes, anchor_rounding=True, anchor_strides="image", aligned=False,
@@ -152,21 +161,35 @@ class MaskRCNN(nn.Module):
         super().__init__()
         self.config = config
         options = {} if config.backbone == "course" else {"frozen_norm": config.frozen_norm}
+        options |= {"c4": True} if config.c4 else {}
         self.normalize = Normalize(config.mean, config.std)
         self.backbone = build_backbone(config.backbone, **options)
-        self.fpn = FPN(self.backbone.out_channels, config.fpn_channels, config.extra_level)
         self.strides = self.backbone.strides  # of the levels that rois are read from
-        num_levels = len(self.strides) + config.extra_level
-        if len(config.anchor_sizes) != num_levels:
-            raise ValueError(
-                f"anchor_sizes has {len(config.anchor_sizes)} sizes, but this pyramid has "
-                f"{num_levels} levels: give one size a level."
-            )
-        channels = config.fpn_channels
-        self.rpn_head = RPNHead(channels, len(config.anchor_ratios))
-        self.box_head = BoxHead(channels, config.box_size, config.box_hidden, config.num_classes)
+        if config.c4:
+            self.fpn, channels = None, self.backbone.out_channels[0]
+        else:
+            self.fpn = FPN(self.backbone.out_channels, config.fpn_channels, config.extra_level)
+            channels = config.fpn_channels
+        sizes = anchor_sizes(config, len(self.strides) + config.extra_level)
+        self.rpn_head = RPNHead(channels, len(config.anchor_ratios) * len(sizes[0]))
+        if config.c4:
+            channels *= 2  # behind the backbone's last layers
+            self.box_head = PooledBoxHead(channels, config.num_classes)
+        else:
+            self.box_head = BoxHead(channels, config.box_size, config.box_hidden,
+                                    config.num_classes)
         num_masks = 1 if config.class_agnostic_masks else config.num_classes + 1
         self.mask_head = MaskHead(channels, config.mask_channels, config.mask_convs, num_masks)
+
+
+def anchor_sizes(config: Config, num_levels: int) -> list[tuple[float, ...]]:
+    """The anchors' sizes of each level: one a level, or, without a pyramid, all at once."""
+    if config.c4:
+        return [tuple(config.anchor_sizes)]
+    if len(config.anchor_sizes) != num_levels:
+        raise ValueError(f"anchor_sizes has {len(config.anchor_sizes)} sizes, but this pyramid has "
+                         f"{num_levels} levels: give one size a level.")
+    return [(size,) for size in config.anchor_sizes]
 
 
 class Seen(NamedTuple):
@@ -188,11 +211,11 @@ def make_anchors(
 ) -> list[Tensor]:
     """Anchors (A_l, 4) of each level."""
     anchors = []
-    for size, features, stride in zip(config.anchor_sizes, levels, strides):
+    for sizes, features, stride in zip(anchor_sizes(config, len(levels)), levels, strides):
         height, width = features.shape[-2:]
         if config.anchor_strides == "image":
             stride = (padded_size[0] // height, padded_size[1] // width)
-        cell = cell_anchors([size], config.anchor_ratios, config.anchor_rounding).to(
+        cell = cell_anchors(sizes, config.anchor_ratios, config.anchor_rounding).to(
             features.device
         )
         anchors.append(grid_anchors(cell, (height, width), stride))
@@ -205,7 +228,7 @@ def see(model: MaskRCNN, images: list[Tensor]) -> Seen:
     resized = [resize(model.normalize(image), config.min_side, config.max_side) for image in images]
     batch, sizes = batch_images(resized, config.multiple_of)
     features = model.backbone(batch)
-    levels = model.fpn(features)
+    levels = model.fpn(features) if model.fpn else features
     objectness_logits, deltas = model.rpn_head(levels)
     strides = (*model.strides, 2 * model.strides[-1])
     anchors = make_anchors(config, levels, strides, tuple(batch.shape[-2:]))
@@ -260,6 +283,9 @@ def read_boxes(model: MaskRCNN, levels: list[Tensor], boxes: list[Tensor], size:
     """
     config = model.config
     rois = to_rois(boxes)
+    if config.c4:
+        read = roi_operator(config, size)
+        return model.backbone.layer4(read(levels[0], rois, 1 / model.strides[0]))
     levels = levels[: len(model.strides)]
     level_of = assign_levels(
         rois[:, 1:], len(levels), config.canonical_side, config.canonical_level
@@ -268,13 +294,14 @@ def read_boxes(model: MaskRCNN, levels: list[Tensor], boxes: list[Tensor], size:
 
 
 def rpn_losses(
-    config: Config, seen: Seen, gt_boxes: list[Tensor], generator: torch.Generator
+    config: Config, seen: Seen, targets: list[Targets], generator: torch.Generator
 ) -> dict[str, Tensor]:
     """The region proposal network's two losses, over the anchors drawn from all images."""
     logits, labels, deltas, wanted = [], [], [], []
-    for i, boxes in enumerate(gt_boxes):
-        target = rpn_targets(seen.anchors, boxes, config.rpn_positive_iou, config.rpn_negative_iou,
-                             config.rpn_draw, config.rpn_object_share, generator)
+    for i, real in enumerate(targets):
+        target = rpn_targets(seen.anchors, real.boxes, config.rpn_positive_iou,
+                             config.rpn_negative_iou, config.rpn_draw, config.rpn_object_share,
+                             generator, crowd=crowd_of(real).boxes)
         logits.append(seen.objectness_logits[i, target.drawn])
         deltas.append(seen.deltas[i, target.positive])
         labels.append(target.labels)
@@ -325,10 +352,10 @@ def training_losses(
     # 1. What the network sees, and how far its anchors' answers are off.
     seen = see(model, images)
     resized = [
-        target._replace(boxes=scale_boxes(target.boxes, original, size))
+        scale_targets(target, original, size)
         for target, original, size in zip(targets, seen.originals, seen.sizes)
     ]
-    losses = rpn_losses(config, seen, [target.boxes for target in resized], generator)
+    losses = rpn_losses(config, seen, resized, generator)
 
     # 2. Rois drawn from the proposals, and what the heads should say of them.
     drawn = draw_rois(config, seen, resized, generator)

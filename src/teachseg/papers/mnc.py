@@ -42,9 +42,10 @@ from teachseg.geometry.boxes import (
     back_to_original,
     center_size,
     clip_boxes,
+    covered_share,
     decode_boxes,
     from_inclusive,
-    scale_boxes,
+    scale_targets,
     size_ratio,
 )
 from teachseg.geometry.nms import fast_batched_nms
@@ -67,6 +68,8 @@ from teachseg.layers.roi import at_least_float32, roi_warp, to_rois
 from teachseg.layers.rpn import LimitedGradient, RPNHead, inside, proposal_anchors
 from teachseg.learning.losses import class_loss, delta_loss, mask_loss, objectness_loss
 from teachseg.learning.targets import (
+    CROWD_SHARE,
+    BoxLabels,
     StageTargets,
     label_boxes,
     mask_level_labels,
@@ -75,7 +78,7 @@ from teachseg.learning.targets import (
     sample_boxes,
     stage_targets,
 )
-from teachseg.structures import Detections, Proposals, Targets
+from teachseg.structures import Detections, Proposals, Targets, crowd_of
 
 
 # fmt: off
@@ -540,10 +543,14 @@ def draw_boxes(
     boxes = proposal_boxes(config, seen, i, kept)
     boxes = torch.cat([boxes, target.boxes.to(boxes.dtype)])
     anchors = torch.cat([kept, kept.new_full((len(target.boxes),), -1)])
-    drawn = sample_boxes(
-        label_boxes(boxes, target, config.roi_positive_iou), config.roi_draw,
-        config.roi_object_share, generator, config.roi_hard_share, config.roi_hard_iou,
-    )  # fmt: skip
+    found = label_boxes(boxes, target, config.roi_positive_iou)
+    crowd = crowd_of(target).boxes
+    if len(crowd):  # what lies in a crowd is neither an object nor background
+        counts = (found.labels > 0) | (covered_share(boxes.detach(), crowd) < CROWD_SHARE)
+        boxes, anchors = boxes[counts], anchors[counts]
+        found = BoxLabels(*(part[counts] for part in found))
+    drawn = sample_boxes(found, config.roi_draw, config.roi_object_share, generator,
+                         config.roi_hard_share, config.roi_hard_iou)
     return Drawn(boxes[drawn], anchors[drawn])
 
 
@@ -560,7 +567,7 @@ def rpn_losses(
         counts = inside(seen.anchors, seen.sizes[i]) if config.inside_only else None
         asked = rpn_targets(seen.anchors, target.boxes, config.rpn_positive_iou,
                             config.rpn_negative_iou, config.rpn_draw, config.rpn_object_share,
-                            generator, counts)  # fmt: skip
+                            generator, counts, crowd_of(target).boxes)  # fmt: skip
         if config.mix_anchors:
             roi_labels = label_boxes(drawn[i].boxes, target, config.roi_positive_iou).labels
             behind = drawn[i].anchors
@@ -612,7 +619,7 @@ def training_losses(
     # Stage 1. What the network sees, which boxes it proposes, and how far its anchors are off.
     seen = see(model, images)
     resized = [
-        target._replace(boxes=scale_boxes(target.boxes, original, size))
+        scale_targets(target, original, size)
         for target, original, size in zip(targets, seen.originals, seen.sizes)
     ]
     drawn = [draw_boxes(config, seen, i, target, generator) for i, target in enumerate(resized)]
