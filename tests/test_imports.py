@@ -21,7 +21,7 @@ FLOORS = {
     "layers": 3, "learning": 3, "decoding": 3,
     "datasets": 2, "evaluate": 2, "train": 2,
     "geometry": 1,
-    "structures": 0, "checks": 0, "storage": 0,
+    "structures": 0, "checks": 0, "storage": 0, "processes": 0,
 }  # fmt: skip
 
 SIDEWAYS = {  # the few steps along one floor, and why

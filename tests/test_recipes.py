@@ -33,7 +33,7 @@ def test_mask_rcnn_1x():
     and res2 frozen."""
     for name, rois in (("mask-rcnn-r50-fpn-coco", 512), ("mask-rcnn-r50-c4-coco", 64)):
         recipe, train = find(name), find(name).train
-        assert recipe.images_a_step == 16 and train.steps == 90_000
+        assert recipe.train.images_a_step == 16 and train.steps == 90_000
         assert (train.learning_rate, train.weight_decay) == (0.02, 1e-4)
         assert train.milestones == (60_000, 80_000) and train.optimizer == "sgd"
         config = recipe.config(80)

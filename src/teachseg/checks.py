@@ -12,6 +12,11 @@ from torch import Tensor
 from teachseg.structures import Targets
 
 
+def reads_values(x: Tensor) -> bool:
+    """Whether a check may look at the values of `x`, and not only at its shape."""
+    return x.device.type == "cpu"
+
+
 def check_shape(x: Tensor, shape: str, name: str) -> None:
     """Raise ValueError unless `x` is a tensor of the shape that `shape` spells.
 
@@ -39,7 +44,7 @@ def check_shape(x: Tensor, shape: str, name: str) -> None:
 def check_boxes(boxes: Tensor, name: str = "boxes", sides: bool = False) -> None:
     """Raise ValueError unless `boxes` is (N, 4) xyxy, finite, and with `sides` of positive area."""
     check_shape(boxes, "N 4", name)
-    if boxes.device.type != "cpu" or boxes.numel() == 0:
+    if not reads_values(boxes) or boxes.numel() == 0:
         return
     broken = (~boxes.isfinite()).any(dim=1).nonzero().flatten()
     if len(broken):
@@ -83,7 +88,7 @@ def check_image(image: Tensor, name: str = "image") -> None:
             f"{name} must be float in [0, 1], got {image.dtype}. "
             "Bytes become floats by image.float() / 255."
         )
-    if image.device.type != "cpu":
+    if not reads_values(image):
         return
     low, high = image.aminmax()
     if not (torch.isfinite(low) and torch.isfinite(high)):
@@ -137,7 +142,7 @@ def check_targets(targets: list[Targets], images: list[Tensor], num_classes: int
                 f"targets[{i}].masks are {tuple(masks.shape[1:])} but images[{i}] is "
                 f"{tuple(image.shape[1:])}: masks are as large as their image."
             )
-        if labels.device.type == "cpu" and len(labels):
+        if reads_values(labels) and len(labels):
             low, high = int(labels.min()), int(labels.max())
             if low < 1 or high > num_classes:
                 raise ValueError(

@@ -46,7 +46,6 @@ from teachseg import __version__
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from teachseg.datasets.scenes import Scenes
     from teachseg.structures import Detections, Targets
     from teachseg.train import TrainConfig
 
@@ -60,7 +59,8 @@ DISK_NEEDED = 2e9  # bytes that runs, checkpoints and pictures may take
 SHOWN_SCORE = 0.5  # from which a detection is drawn and counted
 PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 MADE_BY = "teachseg predict"
-MAY_CHANGE = ("device", "threads", "half")  # when a training is resumed
+MAY_CHANGE = ("device", "threads", "half", "devices", "nodes", "batch_size", "accumulate",
+              "channels_last", "compile")  # when a training is resumed
 
 
 # ---- What can be asked for ----------------------------------------------------------------------
@@ -228,32 +228,39 @@ def _predictor(model: "nn.Module") -> Callable[..., list["Detections"]]:
 
 
 def _measure(
-    model: "nn.Module", scenes: "Scenes", device: str, found: list["Detections"] | None = None
+    model: "nn.Module", data: Any, device: str, found: list["Detections"] | None = None
 ) -> tuple[dict[str, float], float]:
-    """Run a model on every scene: the numbers of `evaluate_pairs`, and seconds an image.
+    """Run a model on every image: the numbers of `evaluate_pairs`, and seconds an image.
+
+    Of several processes each looks at its part, and the first one puts their answers together; the
+    others get no numbers.
 
     Args:
         found: what is found is appended to it; without it, masks are let go image by image.
     """
     from tqdm import tqdm
 
-    from teachseg.evaluate import evaluate_pairs
+    from teachseg import processes
+    from teachseg.evaluate import encode_pair, evaluate_encoded
 
-    predict, seconds = _predictor(model), []
+    predict, seconds, mine = _predictor(model), [], []
+    classes = model.config.num_classes
     model.to(device).eval()
-
-    def pairs() -> Iterator[tuple["Detections", "Targets"]]:
-        for image, targets in tqdm(scenes, unit="image", leave=False, disable=None):
-            image = image.to(device)
-            started = time.perf_counter()
-            detections = predict(model, [image])[0].to("cpu")  # waits for the device
-            seconds.append(time.perf_counter() - started)
-            if found is not None:
-                found.append(detections)
-            yield detections, targets
-
-    numbers = evaluate_pairs(pairs(), model.config.num_classes)
-    return numbers, statistics.median(seconds)
+    part = range(processes.rank(), len(data), processes.world())
+    for index in tqdm(part, unit="image", leave=False, disable=None if not part.start else True):
+        image, targets = data[index]
+        image = image.to(device)
+        started = time.perf_counter()
+        detections = predict(model, [image])[0].to("cpu")  # waits for the device
+        seconds.append(time.perf_counter() - started)
+        if found is not None:
+            found.append(detections)
+        mine.append((index, encode_pair(detections, targets, classes, index)))
+    everything = [one for theirs in processes.gather(mine) for one in theirs]
+    if not everything:
+        return {}, math.nan
+    pairs = (pair for _, pair in sorted(everything, key=lambda one: one[0]))
+    return evaluate_encoded(pairs, classes), statistics.median(seconds)
 
 
 def _check_file(file: Path | None) -> None:
@@ -579,6 +586,10 @@ class Training:
     scale: tuple[float, float] | None = None
     crop: int | None = None
     colour: float = 0.0
+    devices: int = 1
+    nodes: int = 1
+    channels_last: bool = False
+    compile: bool = False
 
     def command(self) -> str:
         """The command line that makes it again."""
@@ -604,7 +615,7 @@ class Training:
                             "only": self.only}
 
 
-LATER = ("recipe", "accumulate", "freeze", "colour")  # not said where they are as they always were
+LATER = ("accumulate", "freeze", "colour", "devices", "nodes")  # said only where they are set
 
 
 class FullRecipe(NamedTuple):
@@ -635,7 +646,7 @@ def _recipe(asked: Training, workers: int, save_every: int) -> "TrainConfig":
 
     same = {name: getattr(asked, name) for name in (
         "steps", "batch_size", "accumulate", "learning_rate", "seed", "precision", "device",
-        "threads", "scale", "crop", "colour")}
+        "threads", "scale", "crop", "colour", "devices", "nodes", "channels_last", "compile")}
     if asked.recipe is not None:
         return recipes.adapted(recipes.find(asked.recipe), **same, workers=workers,
                                save_every=save_every)
@@ -819,6 +830,8 @@ def _metrics(asked: Training, model: "nn.Module") -> dict[str, Any]:
     """How good it is on the part of its data that it has not seen, as JSON knows it."""
     data = _open_data(asked, "val")
     numbers, seconds = _measure(model, data, asked.device)
+    if not numbers:  # another process has them
+        return {}
     name = f"{asked.data} val"
     if asked.data == SCENES:
         name += f" {asked.kind} {len(data)} {asked.image_size}"
@@ -828,11 +841,17 @@ def _metrics(asked: Training, model: "nn.Module") -> dict[str, Any]:
 
 
 def _finish(asked: Training, model: "nn.Module", out: Path, evaluate: bool) -> dict[str, Any]:
-    """Write into the manifest what is known only now; each save is whole or not at all."""
+    """Write into the manifest what is known only now; each save is whole or not at all.
+
+    Of several processes the first one writes; all of them measure.
+    """
     import torch
 
+    from teachseg import processes
     from teachseg.storage import load_pair, save_pair
 
+    first = processes.rank() == 0
+    processes.wait()  # the checkpoint is there
     tensors, facts = load_pair(out / "checkpoint")
     facts |= {"steps": asked.steps, "parameters": sum(p.numel() for p in model.parameters()),
               "threads": asked.threads or torch.get_num_threads(), "half": asked.half}
@@ -840,10 +859,13 @@ def _finish(asked: Training, model: "nn.Module", out: Path, evaluate: bool) -> d
     if asked.half:  # what is measured is what is in the file
         tensors = {k: x.half() if x.is_floating_point() else x for k, x in tensors.items()}
         model.load_state_dict(tensors)
-    save_pair(out / "checkpoint", tensors, facts)
+    processes.wait()  # all have read it
+    if first:
+        save_pair(out / "checkpoint", tensors, facts)
     if evaluate:
         facts["metrics"] = _metrics(asked, model)
-        save_pair(out / "checkpoint", tensors, facts)
+        if first:
+            save_pair(out / "checkpoint", tensors, facts)
     return facts
 
 
@@ -862,6 +884,12 @@ def _resumable(out: Path, more: Sequence[str]) -> Iterator[None]:
         ) from error
 
 
+def _place(asked: Training) -> str:
+    """Where it runs: "cpu", "2 x cuda", "4 machines of 8 x cuda"."""
+    device = asked.device if asked.devices == 1 else f"{asked.devices} x {asked.device}"
+    return device if asked.nodes == 1 else f"{asked.nodes} machines of {device}"
+
+
 def _train(
     asked: Training, out: Path, resume: bool, workers: int, save_every: int, evaluate: bool
 ) -> None:
@@ -873,11 +901,13 @@ def _train(
         typer.echo(f"The run in {out} is finished, after {asked.steps} steps. Measure it again: "
                    f"teachseg evaluate {shlex.quote(str(out))}")
         return
-    from teachseg import checkpoints
+    from teachseg import checkpoints, processes
     from teachseg.checkpoints import describe
     from teachseg.storage import save_json
     from teachseg.train import fit, progress
 
+    if int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0))) > 0:
+        sys.stdout = open(os.devnull, "w")  # the first process speaks
     page = importlib.import_module(f"teachseg.papers.{asked.paper}")
     recipe = _recipe(asked, workers, save_every)
     data = _open_data(asked, "train")
@@ -898,13 +928,14 @@ def _train(
         what = f"{len(data):,} scenes ({asked.kind}, {asked.image_size} pixels)"
     typer.echo(f"{asked.paper} {asked.recipe or asked.config}: {parameters / 1e6:.2f} M "
                f"parameters; {what}; {asked.steps:,} steps of "
-               f"{asked.batch_size * asked.accumulate} images on {asked.device}; files go to {out}")
+               f"{recipe.images_a_step} images on {_place(asked)}; files go to {out}")
     more = [] if evaluate else ["--no-evaluate"]
     with _resumable(out, more):
         records = fit(model, page.training_losses, data, recipe, out, facts, resume)
-        if not resume:
+        first = processes.rank() == 0
+        if first and not resume:
             save_json(out / "settings.json", facts | {"asked": asdict(asked)})
-        for _ in progress(records, asked.steps):
+        for _ in progress(records, asked.steps) if first else records:
             pass
         facts = _finish(asked, model, out, evaluate)
     seconds, each = facts["seconds"], facts["seconds_per_step"]
@@ -983,6 +1014,16 @@ def train(
     set: Annotated[list[str] | None, typer.Option(
         "--set", metavar="NAME=VALUE", help="Change a setting of the model; more than once, too.",
     )] = None,
+    devices: Annotated[int | None, typer.Option(
+        min=1, help="GPUs of this machine, or processes on its CPU.",
+        show_default="1, or what torchrun says")] = None,
+    nodes: Annotated[int | None, typer.Option(
+        min=1, help="Machines.", show_default="1, or what torchrun says")] = None,
+    channels_last: Annotated[bool, typer.Option(
+        "--channels-last", help="Keep a pixel's channels side by side: faster on some GPUs.",
+    )] = False,
+    compile: Annotated[bool, typer.Option(
+        "--compile", help="Compile the backbone; the first steps take minutes.")] = False,
     half: Annotated[bool, typer.Option(
         "--half", help="Store the finished weights in 16 bits: half the file.")] = False,
     evaluate: Annotated[bool, typer.Option(
@@ -1003,22 +1044,24 @@ def train(
             return given
         return getattr(known.train, name) if known else otherwise
 
+    devices = devices or int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # torchrun sets them
+    nodes = nodes or int(os.environ.get("GROUP_WORLD_SIZE", 1))
     full = FULL_RECIPES[paper.value]
     usual = 8 if config.value == "course" else full.batch_size
     batch_size = chosen(batch_size, "batch_size", usual)
     accumulate = chosen(accumulate, "accumulate", 1)
     if learning_rate is None and known:
-        learning_rate = recipes.adapted(known, batch_size=batch_size,
-                                        accumulate=accumulate).learning_rate
+        learning_rate = recipes.adapted(known, batch_size=batch_size, accumulate=accumulate,
+                                        devices=devices, nodes=nodes).learning_rate
     elif learning_rate is None:
-        images_a_step = batch_size * accumulate
+        images_a_step = batch_size * accumulate * devices * nodes
         learning_rate = 2e-3 if config.value == "course" else full.rate * images_a_step
     steps = chosen(steps, "steps", 1500)
     drawn = data == SCENES
     asked = Training(
         paper=paper.value, config=config.value, data=data, steps=steps, batch_size=batch_size,
         learning_rate=learning_rate, seed=seed,
-        images=(images or steps * batch_size * accumulate) if drawn else None,
+        images=(images or steps * batch_size * accumulate * devices * nodes) if drawn else None,
         image_size=image_size if drawn else None, kind=kind.value if drawn else None,
         device=_pick_device(device),
         precision=precision.value if precision else chosen(None, "precision", "32-true"),
@@ -1028,7 +1071,8 @@ def train(
         accumulate=accumulate, pictures=str(pictures) if pictures else None, one_class=one_class,
         only=only or [], skip_bad=skip_bad, in_memory=in_memory,
         scale=chosen(scale, "scale", None), crop=chosen(crop, "crop", None),
-        colour=chosen(colour, "colour", 0.0),
+        colour=chosen(colour, "colour", 0.0), devices=devices, nodes=nodes,
+        channels_last=channels_last, compile=compile,
     )
     workers, save_every = chosen(workers, "workers", 0), chosen(save_every, "save_every", 200)
     out = out or Path("runs", recipe or paper.value)
@@ -1202,8 +1246,8 @@ def recipes_command() -> None:
     from teachseg.recipes import RECIPES
 
     for name, one in RECIPES.items():
-        typer.echo(f"{name}\n    {one.title}; {one.train.steps:,} steps of {one.images_a_step} "
-                   f"images of {one.data}")
+        typer.echo(f"{name}\n    {one.title}; {one.train.steps:,} steps of "
+                   f"{one.train.images_a_step} images of {one.data}")
         for said in one.expects or [None]:
             if said is None:
                 typer.echo("    not measured yet")

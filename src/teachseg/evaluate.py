@@ -565,14 +565,22 @@ def evaluate_pairs(
         APr50, APr60, ..., APr90      mean AP^r at that IoU, 11-point
         AP, AP50, ..., AR100          as `coco_mask_ap`
     """
+    return evaluate_encoded(
+        (encode_pair(found, real, num_classes, image) for image, (found, real) in enumerate(pairs)),
+        num_classes)
+
+
+def evaluate_encoded(
+    pairs: Iterable[tuple[Encoded, Encoded]], num_classes: int
+) -> dict[str, float]:
+    """`evaluate_pairs` of images that `encode_pair` has made, in another process perhaps."""
     voc, coco = MaskAP(num_classes), CocoMaskAP(num_classes)
     objects = detections = 0
     for found, real in pairs:
-        encoded = encode_pair(found, real, num_classes, voc.num_images)
-        voc.add_encoded(*encoded)
-        coco.add_encoded(*encoded)
-        detections += len(found.scores)
-        objects += len(real.labels)
+        voc.add_encoded(found, real)
+        coco.add_encoded(found, real)
+        detections += len(found.runs)
+        objects += int((~real.crowd).sum())
     counts = {"images": voc.num_images, "objects": objects, "detections": detections}
     ap_r = {f"APr{round(100 * t)}": voc.result(t)[1] for t in VOC_THRESHOLDS}
     return counts | ap_r | coco.result()

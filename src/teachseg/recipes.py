@@ -48,11 +48,6 @@ class Recipe:
     frozen_stages: int                  # of the backbone: they keep these weights
     expects: tuple[Expectation, ...]
 
-    @property
-    def images_a_step(self) -> int:
-        """On all devices together."""
-        return self.train.batch_size * self.train.accumulate
-
 
 # ---- The papers' ------------------------------------------------------------------------------
 
@@ -173,6 +168,6 @@ def adapted(recipe: Recipe, **changes: Any) -> TrainConfig:
     settings["milestones"] = tuple(max(1, round(m * share)) for m in before.milestones)
     settings["warmup_steps"] = min(before.warmup_steps, max(1, after.steps // 5))
     if "learning_rate" not in given:
-        images = after.batch_size * after.accumulate
-        settings["learning_rate"] = before.learning_rate * images / recipe.images_a_step
+        share = after.images_a_step / before.images_a_step
+        settings["learning_rate"] = before.learning_rate * share
     return replace(after, **settings)

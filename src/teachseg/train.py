@@ -7,20 +7,22 @@ Letters
 A step is: draw N images, ask for the losses, walk down their gradient, write a line, save now and
 then. `fit` yields a Record after each step; `update` is one step and `_steps` the loop around it.
 
-Chance. Which images make step s, and which of them are mirrored, is a pure function of (seed, s):
-neither workers nor a restart can change it. What the losses draw (sampled anchors, say) comes from
-one CPU generator whose state is saved. The global seed of torch is neither read nor set, so dropout
-in a model would not be repeatable here. On the CPU the steps run with deterministic algorithms:
-otherwise torch adds up the gradients of an index in whatever order its threads arrive.
+Chance. Which images make step s, how they are changed, and what the losses draw for each of them
+(sampled anchors, say) are pure functions of the seed and of an image's running number: neither
+workers nor a restart nor the number of processes can change it. The global seed of torch is neither
+read nor set, so dropout in a model would not be repeatable here. On the CPU the steps run with
+deterministic algorithms: otherwise torch adds up the gradients of an index in whatever order its
+threads arrive.
 
 Files in the folder of a run, never pickle:
     checkpoint.safetensors, .json  the weights for others to load, and what made them
-    state.safetensors, .json       all that the next step depends on: weights, optimizer, generator
+    state.safetensors, .json       all that the next step depends on: weights, optimizer, step
     log.csv                        one line a step
 Weights and optimizer of a run that is continued come from one file, so that they belong together.
 
-Several GPUs: `LossStep` makes the losses one module with one forward, as data-parallel strategies
-need; what is left to do is fabric.launch() and giving each process its part of `draws`.
+Several devices, on one machine or more: a process each (`processes`), started by Lightning Fabric
+or by torchrun. Of a step's images each takes its part, gradients are averaged (DDP), and the first
+process alone writes.
 
 Boxes pass through unseen.
 
@@ -41,18 +43,23 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.utilities.imports import _IS_INTERACTIVE
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from teachseg.datasets.batch import collate
+from teachseg import processes
+from teachseg.datasets.batch import Batch, collate
 from teachseg.datasets.transforms import Augment, augment, flip
+from teachseg.geometry.sampling import Chance
 from teachseg.storage import load_pair, make_folder, remove_parts, save_pair, write_atomically
 from teachseg.structures import Targets
 
@@ -63,7 +70,10 @@ SCHEDULES = ("linear", "cosine", "steps", "constant")
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
 DEVICES = ("auto", "cpu", "cuda")
-MAY_CHANGE = ("save_every", "device", "workers", "threads")  # on resuming: where and how fast
+MAY_CHANGE = (  # on resuming: where and how fast; images a step must stay as many
+    "save_every", "device", "workers", "threads", "devices", "nodes", "batch_size", "accumulate",
+    "channels_last", "compile")
+PATIENCE = timedelta(minutes=10)  # with which processes wait for each other
 
 
 @dataclass(frozen=True)
@@ -90,10 +100,15 @@ class TrainConfig:
     device: str = "auto"          # cuda where there is one, else cpu
     workers: int = 0              # processes that prepare images; 0: this one
     threads: int | None = None    # for torch on the CPU; None: leave as it is
+    devices: int = 1              # GPUs of each machine, or processes on its CPU
+    nodes: int = 1                # machines
+    channels_last: bool = False   # keep an image's channels side by side in memory
+    compile: bool = False         # the backbone, by torch.compile; takes minutes at first
 
     def __post_init__(self):
         for name, least in (("steps", 1), ("batch_size", 1), ("accumulate", 1), ("warmup_steps", 0),
-                            ("seed", 0), ("save_every", 1), ("workers", 0), ("threads", 1)):
+                            ("seed", 0), ("save_every", 1), ("workers", 0), ("threads", 1),
+                            ("devices", 1), ("nodes", 1)):
             value = getattr(self, name)
             whole = isinstance(value, int) and not isinstance(value, bool)
             if not (whole and value >= least) and not (name == "threads" and value is None):
@@ -113,6 +128,11 @@ class TrainConfig:
         if bool(self.milestones) != (self.schedule == "steps"):
             raise ValueError(f"schedule={self.schedule!r} with milestones={self.milestones!r}: "
                              "schedule='steps' needs milestones, the others take none.")
+
+    @property
+    def images_a_step(self) -> int:
+        """Of all processes together."""
+        return self.batch_size * self.accumulate * self.devices * self.nodes
 
     def augment(self) -> Augment:
         """How images are changed by chance, besides being mirrored."""
@@ -144,10 +164,15 @@ class Stopped(KeyboardInterrupt):
 # What is drawn for a step
 
 
+def _seed(*words: Any) -> int:
+    """A number of its own for each list of words."""
+    digest = hashlib.sha256("/".join(map(str, words)).encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
 def _seeded(*words: Any) -> torch.Generator:
     """A CPU generator of its own for each list of words."""
-    digest = hashlib.sha256("/".join(map(str, words)).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:4], "big"))
+    return torch.Generator().manual_seed(_seed(*words))
 
 
 @lru_cache(maxsize=2)
@@ -169,7 +194,7 @@ def draws(step: int, images: int, config: TrainConfig) -> list[tuple[int, bool]]
     >>> sorted(index for step in (0, 1) for index, _ in draws(step, 4, config))
     [0, 1, 2, 3]
     """
-    size = config.batch_size * config.accumulate
+    size = config.images_a_step
     drawn = []
     for position in range(step * size, (step + 1) * size):
         order, mirrored = epoch_order(images, position // images, config.seed)
@@ -178,13 +203,27 @@ def draws(step: int, images: int, config: TrainConfig) -> list[tuple[int, bool]]
     return drawn
 
 
-def _chunks(config: TrainConfig, images: int, start: int) -> Iterator[list[tuple[int, bool, int]]]:
-    """`draws` of all steps from `start` on, `batch_size` at a time, each with its number."""
-    size = config.batch_size * config.accumulate
+def positions(step: int, part: int, config: TrainConfig, process: int = 0) -> range:
+    """The running numbers of the images that a process looks at in one backward pass of a step.
+
+    >>> config = TrainConfig(steps=2, batch_size=2, accumulate=2, devices=2)
+    >>> [list(positions(1, part, config, process)) for part in (0, 1) for process in (0, 1)]
+    [[8, 9], [10, 11], [12, 13], [14, 15]]
+    """
+    first = step * config.images_a_step
+    first += (part * config.devices * config.nodes + process) * config.batch_size
+    return range(first, first + config.batch_size)
+
+
+def _chunks(
+    config: TrainConfig, images: int, start: int, process: int
+) -> Iterator[list[tuple[int, bool, int]]]:
+    """`draws` of a process from step `start` on, `batch_size` at a time, each with its number."""
     for step in range(start, config.steps):
-        drawn = [(*one, step * size + i) for i, one in enumerate(draws(step, images, config))]
-        for first in range(0, len(drawn), config.batch_size):
-            yield drawn[first : first + config.batch_size]
+        drawn = draws(step, images, config)
+        for part in range(config.accumulate):
+            yield [(*drawn[position % config.images_a_step], position)
+                   for position in positions(step, part, config, process)]
 
 
 @dataclass
@@ -215,15 +254,19 @@ def _leave_signals_to_main(worker: int) -> None:
 
 
 def batches(
-    dataset: Sequence, config: TrainConfig, start: int = 0
-) -> Iterator[tuple[list[Tensor], list[Targets]]]:
-    """Images and targets from step `start` on, `batch_size` at a time."""
-    chunks = _chunks(config, len(dataset), start)
+    dataset: Sequence, config: TrainConfig, start: int = 0, process: int = 0, pin: bool = False
+) -> Iterator[Batch]:
+    """Images and targets of a process from step `start` on, `batch_size` at a time.
+
+    Args:
+        pin: in memory from which a GPU can fetch it; with workers.
+    """
+    chunks = _chunks(config, len(dataset), start, process)
     drawn = _Drawn(dataset, config.augment(), config.seed)
     if config.workers:
         yield from DataLoader(
             drawn, batch_sampler=chunks, collate_fn=collate, num_workers=config.workers,
-            worker_init_fn=_leave_signals_to_main, generator=torch.Generator(),
+            worker_init_fn=_leave_signals_to_main, generator=torch.Generator(), pin_memory=pin,
         )
     else:
         for chunk in chunks:
@@ -283,13 +326,10 @@ class LossStep(nn.Module):
         self.losses_of = losses_of
         self.tells_progress = "progress" in inspect.signature(losses_of).parameters
 
-    def forward(
-        self, images: list[Tensor], targets: list[Targets], generator: torch.Generator,
-        progress: float,
-    ) -> Losses:
+    def forward(self, batch: Batch, generator: torch.Generator, progress: float) -> Losses:
         """The named losses of one batch; progress is the share of all steps that are done."""
         more = {"progress": progress} if self.tells_progress else {}
-        return self.losses_of(self.model, images, targets, generator, **more)
+        return self.losses_of(self.model, *batch, generator, **more)
 
 
 @dataclass
@@ -303,7 +343,6 @@ class Run:
     optimizer: torch.optim.Optimizer
     stepper: Any       # the optimizer, wrapped by Fabric
     names: list[str]   # of the weights, in the optimizer's order
-    generator: torch.Generator  # for what the losses draw
     images: int        # in the dataset
     folder: Path | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
@@ -361,7 +400,14 @@ def _walk(run: Run) -> None:
     run.stepper.step()
 
 
-def update(run: Run, source: Iterator[tuple[list[Tensor], list[Targets]]]) -> Record:
+def chance(step: int, part: int, config: TrainConfig, process: int = 0) -> Chance:
+    """What the losses of one backward pass draw from: a generator for each image, and one more."""
+    numbers = positions(step, part, config, process)
+    return Chance(_seed(config.seed, "losses", numbers[0]),
+                  [_seed(config.seed, "losses", number, "image") for number in numbers])
+
+
+def update(run: Run, source: Iterator[Batch]) -> Record:
     """One step: images, losses, gradients, new weights."""
     config, started, waited = run.config, time.perf_counter(), 0.0
     rate = learning_rate(run.step, config)
@@ -369,22 +415,30 @@ def update(run: Run, source: Iterator[tuple[list[Tensor], list[Targets]]]) -> Re
         group["lr"] = rate
     run.module.train()
     run.optimizer.zero_grad()
-    means: dict[str, float] = {}
-    for _ in range(config.accumulate):
+    parts: list[Tensor] = []
+    for part in range(config.accumulate):
         asked = time.perf_counter()
-        images, targets = next(source)
+        batch = next(source)
         waited += time.perf_counter() - asked
 
-        images = [image.to(run.fabric.device) for image in images]
-        targets = [target.to(run.fabric.device) for target in targets]
-        losses = run.module(images, targets, run.generator, run.step / config.steps)
-        _check_losses(losses)
-        numbers = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()
-        for name, number in zip(losses, numbers):
-            if not math.isfinite(number):
-                raise _not_finite(run, run.step + 1, f"the loss {name!r} is {number}")
-            means[name] = means.get(name, 0.0) + number / config.accumulate
-        run.fabric.backward(sum(losses.values()) / config.accumulate)
+        # between processes gradients are averaged once a step, with the last part's
+        last = part == config.accumulate - 1
+        with run.fabric.no_backward_sync(run.module, enabled=processes.world() > 1 and not last):
+            losses = run.module(batch.to(run.fabric.device),
+                                chance(run.step, part, config, processes.rank()),
+                                run.step / config.steps)
+            _check_losses(losses)
+            parts.append(torch.stack([loss.detach().float() for loss in losses.values()]))
+            run.fabric.backward(sum(losses.values()))
+    if config.accumulate > 1:  # now, not before: a model may limit an image's gradient on its way
+        grads = [p.grad for p in run.model.parameters() if p.grad is not None]
+        torch._foreach_div_(grads, config.accumulate)
+    # read once a step, when its work is under way: the device need not be waited for in between
+    numbers = processes.average(torch.stack(parts).mean(dim=0)).tolist()
+    means = dict(zip(losses, numbers))
+    for name, number in means.items():
+        if not math.isfinite(number):
+            raise _not_finite(run, run.step + 1, f"the loss {name!r} is {number}")
     _walk(run)
     run.step += 1
     run.losses = means
@@ -403,7 +457,6 @@ def _state(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]]:
         for key, value in entries.items():
             if value is not None:
                 tensors[f"optimizer/{run.names[index]}/{key}"] = torch.as_tensor(value)
-    tensors["generator"] = run.generator.get_state()
     facts = {"step": run.step, "seconds": run.seconds, "losses": run.losses, "images": run.images,
              "config": asdict(run.config), "scaler": run.fabric.strategy.precision.state_dict()}
     return tensors, facts
@@ -429,7 +482,7 @@ def save(run: Run) -> None:
         NotFinite: a weight is not finite; the files of the last save stay.
         ValueError: the files cannot be written; those of the last save stay.
     """
-    if run.folder is None or run.saved == run.step:
+    if run.folder is None or run.saved == run.step or processes.rank() > 0:
         return
     for name, tensor in run.model.state_dict().items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
@@ -446,9 +499,13 @@ def _as_json(config: dict[str, Any]) -> dict[str, Any]:
 
 def _check_same(run: Run, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """Raise ValueError, naming the differences, unless a saved run can go on as this one."""
-    now = _as_json(asdict(run.config)) | {"images in the dataset": run.images}
+    def settings(config: dict[str, Any], images: int) -> dict[str, Any]:
+        step = math.prod(config[name] for name in ("batch_size", "accumulate", "devices", "nodes"))
+        return config | {"images in the dataset": images, "images a step": step}
+
+    now = settings(_as_json(asdict(run.config)), run.images)
     then = _as_json(asdict(TrainConfig(steps=1))) | facts["config"]  # defaults: if added since
-    then["images in the dataset"] = facts["images"]
+    then = settings(then, facts["images"])
     changed = [f"{name} was {then.get(name)!r} and is now {now.get(name)!r}"
                for name in then | now
                if name not in MAY_CHANGE and then.get(name) != now.get(name)]
@@ -482,10 +539,10 @@ def _restore(run: Run) -> None:
             state.setdefault(run.names.index(name), {})[key] = tensor
     groups = run.optimizer.state_dict()["param_groups"]
     run.optimizer.load_state_dict({"state": state, "param_groups": groups})
-    run.generator.set_state(tensors["generator"])
     run.fabric.strategy.precision.load_state_dict(facts["scaler"])
     run.step, run.seconds, run.losses = facts["step"], facts["seconds"], facts["losses"]
-    _export(run)  # a kill may have come between the state and the checkpoint
+    if processes.rank() == 0:
+        _export(run)  # a kill may have come between the state and the checkpoint
 
 
 class Log:
@@ -577,21 +634,49 @@ def _repeatable(run: Run) -> Iterator[None]:
 
 def _steps(run: Run, dataset: Sequence, log: Log | None) -> Iterator[Record]:
     """The loop: step, line, save, record; until all steps are done or someone asks to stop."""
-    with StopRequest() as stop:
-        source = batches(dataset, run.config, run.step)
-        while run.step < run.config.steps and not stop.asked:
+    on_gpu = run.fabric.device.type == "cuda"
+    with StopRequest() as stop, _together(run):
+        source = batches(dataset, run.config, run.step, processes.rank(), pin=on_gpu)
+        asked = False
+        while run.step < run.config.steps and not asked:
             with _repeatable(run):
                 record = update(run, source)
+            asked = _asked_of_any(run, stop)
             if log:
                 log.write(record)
-            if run.step % run.config.save_every == 0 or run.step == run.config.steps or stop.asked:
+            if run.step % run.config.save_every == 0 or run.step == run.config.steps or asked:
                 save(run)
             yield record
-        if stop.asked:
+        if asked:
             save(run)
             kept = (f"{run.folder} holds it: the same call with resume=True goes on"
                     if run.folder else "Nothing is kept, as fit was given no folder")
             raise Stopped(f"Stopped after step {run.step} of {run.config.steps}, as asked. {kept}.")
+
+
+def _asked_of_any(run: Run, stop: StopRequest) -> bool:
+    """Whether one of the processes was asked to stop: all of them stop after the same step."""
+    if processes.world() == 1:
+        return stop.asked
+    share = processes.average(torch.tensor(float(stop.asked), device=run.fabric.device))
+    return bool(share > 0)
+
+
+@contextmanager
+def _together(run: Run) -> Iterator[None]:
+    """Where one of several processes is lost, the others say so in a sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        words = ("Connection closed by peer", "Connection reset", "NCCL", "ncclSystemError",
+                 "gloo", "timed out", "Timed out")
+        if processes.world() == 1 or not any(word in str(error) for word in words):
+            raise
+        saved = f" Step {run.saved} is saved in {run.folder}: --resume goes on." if run.saved > 0 \
+            else ""
+        raise ValueError(f"Process {processes.rank()} of {processes.world()} has lost another one "
+                         f"in step {run.step + 1}; look at what that one said last, and whether "
+                         f"its machine or its memory gave out.{saved} ({error})") from error
 
 
 @contextmanager
@@ -611,15 +696,29 @@ def _quiet() -> Iterator[None]:
 
 
 def _make_fabric(config: TrainConfig) -> Fabric:
-    """Lightning Fabric on one device with the wanted precision."""
+    """Lightning Fabric with the wanted devices and precision; other processes are started here."""
     there = torch.cuda.is_available()
     if config.device == "cuda" and not there:
         raise ValueError("device='cuda' was asked for, but torch sees no such device here. Pass "
                          "device='cpu' or 'auto', or install a driver and a torch built for it.")
     device = "cuda" if there and config.device != "cpu" else "cpu"
+    if device == "cuda" and config.devices > torch.cuda.device_count():
+        raise ValueError(f"devices={config.devices} were asked for, and torch sees "
+                         f"{torch.cuda.device_count()}. Ask for as many as there are.")
     if device == "cpu" and config.precision == "16-mixed":
         raise ValueError("precision='16-mixed' needs a GPU. Pass '32-true' or 'bf16-mixed'.")
-    return Fabric(accelerator=device, devices=1, precision=config.precision)
+    strategy: Any = "auto"
+    if config.devices * config.nodes > 1:
+        if _IS_INTERACTIVE:
+            raise ValueError("A notebook is one process and cannot train on several devices. Use "
+                             "the command line: teachseg train --devices N.")
+        strategy = DDPStrategy(timeout=PATIENCE, process_group_backend=(
+            "nccl" if device == "cuda" else "gloo"))
+    fabric = Fabric(accelerator=device, devices=config.devices, num_nodes=config.nodes,
+                    precision=config.precision, strategy=strategy)
+    if config.devices * config.nodes > 1:
+        fabric.launch()
+    return fabric
 
 
 def _check_folder(folder: Path, resume: bool) -> None:
@@ -677,17 +776,24 @@ def fit(
     optimizer, names = make_optimizer(model, config)
     with _quiet():
         fabric = _make_fabric(config)
+        if config.channels_last:
+            model.to(memory_format=torch.channels_last)
+        if config.compile and hasattr(model, "backbone"):
+            model.backbone.compile(dynamic=True)  # in place: the weights keep their names
         module, stepper = fabric.setup(LossStep(model, losses_of), optimizer)
-    run = Run(config, fabric, model, module, optimizer, stepper, names,
-              _seeded(config.seed, "losses"), len(dataset), manifest=dict(manifest or {}))
+    run = Run(config, fabric, model, module, optimizer, stepper, names, len(dataset),
+              manifest=dict(manifest or {}))
     log = None
     if folder is not None:
         run.folder = make_folder(folder)
         _check_folder(run.folder, resume)
-        remove_parts(run.folder)
+        processes.wait()  # nobody writes before everybody has looked
+        if processes.rank() == 0:
+            remove_parts(run.folder)
         if resume:
             _restore(run)
-        log = Log(run.folder / "log.csv", run.step)
+        if processes.rank() == 0:
+            log = Log(run.folder / "log.csv", run.step)
     return _steps(run, dataset, log)
 
 

@@ -177,7 +177,7 @@ def test_archives_are_unpacked_into_the_folder(pack, name, tmp_path):
 
 
 @both
-@pytest.mark.parametrize("bad", ["../out.txt", "a/../../out.txt", "/tmp/out.txt", "..\\out.txt",
+@pytest.mark.parametrize("bad", ["../out.txt", "a/../../out.txt", "/out.txt", "..\\out.txt",
                                  "C:\\out.txt"])
 def test_no_path_leaves_the_folder(pack, name, bad, tmp_path):
     path = pack(tmp_path / name, {"fine.txt": b"1", bad: b"2"})

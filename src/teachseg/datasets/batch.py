@@ -10,16 +10,49 @@ Padding goes to the right and the bottom, so that boxes (xyxy, pixel edges) stay
 Lesson: 22
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from teachseg.structures import Targets
+from teachseg.structures import Targets, crowd_of, with_crowd
 
 
-def collate(items: Sequence[tuple[Tensor, Targets]]) -> tuple[list[Tensor], list[Targets]]:
+class Batch:
+    """N images and their targets on one device, of which nothing else takes a look inside.
+
+    (Libraries that move nested tuples make new ones, and would lose what targets carry besides
+    their fields: crowd regions.)
+    """
+
+    def __init__(self, images: list[Tensor], targets: list[Targets]):
+        self.images, self.targets = images, targets
+
+    def __iter__(self) -> Iterator[list]:
+        return iter((self.images, self.targets))
+
+    def pin_memory(self) -> "Batch":
+        """In memory from which a GPU can fetch it while both work; a DataLoader calls it."""
+        targets = [with_crowd(*(Targets(*(part.pin_memory() for part in some))
+                                for some in (target, crowd_of(target)))) for target in self.targets]
+        return Batch([image.pin_memory() for image in self.images], targets)
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """On another device; from pinned memory without waiting for it."""
+        def move(some: Targets) -> Targets:
+            return Targets(*(part.to(device, non_blocking=True) for part in some))
+
+        targets = [with_crowd(move(target), move(crowd_of(target))) for target in self.targets]
+        return Batch([image.to(device, non_blocking=True) for image in self.images], targets)
+
+
+def collate(items: Sequence[tuple[Tensor, Targets]]) -> Batch:
     """N items of a dataset -> their images and their targets, as two lists of N.
+
+    >>> images, targets = collate([(torch.zeros(3, 8, 8), Targets.empty((8, 8)))])
+    >>> len(images), len(targets)
+    (1, 1)
 
     Raises:
         ValueError: no items, or one that is not an (image, Targets) pair.
@@ -31,7 +64,7 @@ def collate(items: Sequence[tuple[Tensor, Targets]]) -> tuple[list[Tensor], list
             raise ValueError(f"items[{i}] must be an (image, Targets) pair, got a "
                              f"{type(item).__name__}. A dataset's [i] returns both.")
     images, targets = zip(*items)
-    return list(images), list(targets)
+    return Batch(list(images), list(targets))
 
 
 def resized_size(

@@ -17,14 +17,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from teachseg.checks import check_shape
+from teachseg.checks import check_shape, reads_values
 from teachseg.geometry.masks import mask_iou
 from teachseg.geometry.similarity import distances_to, similarity_maps
 
 
 def check_taus(tau: Tensor) -> None:
     """ValueError unless every threshold is in (0, 1]."""
-    if not bool(((tau > 0) & (tau <= 1)).all()):
+    if reads_values(tau) and not bool(((tau > 0) & (tau <= 1)).all()):
         raise ValueError(f"tau must be above 0 and at most 1, got {tau.tolist()}: at 0 every pixel "
                          "would belong to every mask, above 1 none, not even the seed.")
 

@@ -23,8 +23,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from teachseg.checks import check_boxes, check_shape
-from teachseg.geometry.boxes import box_iou
+from teachseg.checks import check_boxes, check_shape, reads_values
+from teachseg.geometry.boxes import box_iou, constant
 from teachseg.geometry.masks import masks_to_boxes, paste_masks
 from teachseg.geometry.nms import fast_nms
 from teachseg.structures import Detections
@@ -57,7 +57,7 @@ def check_choice(value: str, name: str, known: tuple[str, ...]) -> None:
 
 def check_probs(probs: Tensor, name: str, mend: str) -> None:
     """Raise ValueError where a value is no probability: nan, below 0 or above 1."""
-    if probs.device.type != "cpu" or probs.numel() == 0:
+    if not reads_values(probs) or probs.numel() == 0:
         return  # as in checks: no waiting for an accelerator
     low, high = (float(end) for end in probs.detach().aminmax())
     if not (low >= 0 and high <= 1 + 1e-3):  # nan is on no side of anything
@@ -264,7 +264,7 @@ def average_tiles(
     boxes, crops, weights = boxes[voters].float(), crops[voters].float(), weights[:, voters].float()
     for top, left, bottom, right in image_tiles(image_size, TILE):
         # 1. Who has something to say about this tile, and for which detections.
-        tile = boxes.new_tensor([left, top, right, bottom])
+        tile = constant((left, top, right, bottom), boxes)
         reaches = (boxes[:, :2] < tile[2:]).all(dim=1) & (boxes[:, 2:] > tile[:2]).all(dim=1)
         here = reaches.nonzero().flatten()
         rows = (weights[:, here] > 0).any(dim=1).nonzero().flatten()

@@ -10,6 +10,8 @@ Lesson: 01 (areas, overlaps), 04 (deltas)
 """
 
 import math
+from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -19,6 +21,20 @@ from teachseg.structures import Targets, crowd_of, with_crowd
 
 MAX_GROWTH = 1000 / 16  # a delta may enlarge a box this many times [Detectron, BBOX_XFORM_CLIP]
 EPS = 1e-9  # square pixels; keeps 0 / 0 out of overlaps
+
+
+def constant(numbers: Sequence[float], like: Tensor) -> Tensor:
+    """A few numbers as a tensor of the type and on the device of another; not to be changed.
+
+    Each is taken to the device once: on the way an accelerator has to be waited for.
+    """
+    return _constant(tuple(numbers), like.dtype, like.device)
+
+
+@lru_cache(maxsize=1024)
+def _constant(numbers: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # made in prediction, it may be of use in training
+        return torch.tensor(numbers, dtype=dtype, device=device)
 
 
 def from_inclusive(boxes: Tensor) -> Tensor:
@@ -33,7 +49,7 @@ def from_inclusive(boxes: Tensor) -> Tensor:
     tensor([[ 0.,  0., 16., 16.]])
     """
     check_boxes(boxes)
-    return boxes + boxes.new_tensor([0, 0, 1, 1])
+    return boxes + constant((0, 0, 1, 1), boxes)
 
 
 def from_xywh(boxes: Tensor) -> Tensor:
@@ -141,7 +157,7 @@ def encode_boxes(
     center, size = center_size(boxes)
     center_a, size_a = center_size(anchors)
     deltas = torch.cat([(center - center_a) / size_a, (size / size_a).log()], dim=1)
-    return deltas * deltas.new_tensor(weights)
+    return deltas * constant(weights, deltas)
 
 
 def decode_boxes(
@@ -163,7 +179,7 @@ def decode_boxes(
         check_shape(deltas, "N 4", "deltas")
         check_shape(anchors, "N 4", "anchors")
     center_a, size_a = center_size(anchors)
-    deltas = deltas / deltas.new_tensor(weights)
+    deltas = deltas / constant(weights, deltas)
     center = center_a + deltas[..., :2] * size_a
     size = size_a * deltas[..., 2:].clamp(max=math.log(MAX_GROWTH)).exp()
     return torch.cat([center - size / 2, center + size / 2], dim=-1)
@@ -177,7 +193,7 @@ def size_ratio(old: tuple[int, int], new: tuple[int, int]) -> tuple[float, float
 def scale_boxes(boxes: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
     """(..., 4) boxes of an image of size old = (height, width) -> of the same image at size new."""
     right, down = size_ratio(old, new)
-    return boxes * boxes.new_tensor([right, down, right, down])
+    return boxes * constant((right, down, right, down), boxes)
 
 
 def scale_targets(targets: Targets, old: tuple[int, int], new: tuple[int, int]) -> Targets:

@@ -41,9 +41,10 @@ def match(iou: Tensor, positive: float, negative: float, force_best: bool) -> tu
         return nothing, torch.zeros_like(nothing)
     best_iou, matched = iou.max(dim=0)
     labels = torch.full_like(matched, IGNORE)
-    labels[best_iou < negative] = BACKGROUND
-    labels[best_iou >= positive] = OBJECT
+    labels = labels.masked_fill(best_iou < negative, BACKGROUND)
+    labels = labels.masked_fill(best_iou >= positive, OBJECT)
     if force_best and iou.shape[1]:
         highest = iou.max(dim=1, keepdim=True).values  # (G, 1)
-        labels[((iou == highest) & (highest > 0)).any(dim=0)] = OBJECT
+        forced = ((iou == highest) & (highest > 0)).any(dim=0)
+        labels = labels.masked_fill(forced, OBJECT)
     return labels, matched

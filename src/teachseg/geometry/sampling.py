@@ -8,10 +8,36 @@ Letters
 Lesson: 05 (anchors), 30 (pixels)
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from teachseg.geometry.matching import BACKGROUND, OBJECT
+
+
+class Chance(torch.Generator):
+    """A CPU generator that has one of its own for each image of a batch.
+
+    What is drawn for an image then depends on that image's alone, and not on the images before it
+    in its batch: so it is the same in a batch of 2 B, and in one of two processes' batches of B.
+
+    Args:
+        seeds: one an image. seed: of what belongs to no image.
+    """
+
+    images: list[torch.Generator]
+
+    def __new__(cls, seed: int, seeds: Sequence[int]) -> "Chance":
+        self = super().__new__(cls)
+        self.manual_seed(seed)
+        self.images = [torch.Generator().manual_seed(one) for one in seeds]
+        return self
+
+
+def of_image(generator: torch.Generator, index: int) -> torch.Generator:
+    """The generator for image `index` of a batch: its own of `Chance`, else the only one."""
+    return generator.images[index] if isinstance(generator, Chance) else generator
 
 
 def sample(labels: Tensor, size: int, object_share: float, generator: torch.Generator) -> Tensor:
@@ -28,6 +54,13 @@ def sample(labels: Tensor, size: int, object_share: float, generator: torch.Gene
     Returns:
         (at most size,) int64 indices, objects first. Fewer where there are not enough.
     """
+    return sample_counted(labels, size, object_share, generator)[0]
+
+
+def sample_counted(
+    labels: Tensor, size: int, object_share: float, generator: torch.Generator
+) -> tuple[Tensor, int]:
+    """`sample`, and how many of what was drawn are objects: known here without another look."""
     on_cpu = labels.cpu()
 
     def draw(candidates: Tensor, most: int) -> Tensor:
@@ -36,7 +69,7 @@ def sample(labels: Tensor, size: int, object_share: float, generator: torch.Gene
 
     objects = draw(on_cpu >= OBJECT, int(size * object_share))
     drawn = torch.cat([objects, draw(on_cpu == BACKGROUND, size - len(objects))])
-    return drawn.to(labels.device)
+    return drawn.to(labels.device), len(objects)
 
 
 def sample_points(

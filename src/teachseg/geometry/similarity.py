@@ -17,7 +17,7 @@ import math
 import torch
 from torch import Tensor
 
-from teachseg.checks import check_shape
+from teachseg.checks import check_shape, reads_values
 
 FARTHEST = 1e15  # a difference that still has a gradient; its square is far from overflowing
 AT_ONCE = 1_000_000  # numbers that are worked on at once: few enough to stay near the processor
@@ -82,6 +82,8 @@ def check_seeds(seeds: Tensor, height: int, width: int) -> None:
     if seeds.ndim != 2 or seeds.shape[1] != 2 or seeds.is_floating_point():
         raise ValueError(f"seeds must be (S, 2) int64 as (row, column), got {tuple(seeds.shape)} "
                          f"{seeds.dtype}. One seed? Pass torch.tensor([[row, column]]).")
+    if not reads_values(seeds):
+        return
     size = seeds.new_tensor([height, width])
     off = ((seeds < 0) | (seeds >= size)).any(dim=1).nonzero().flatten()
     if len(off):

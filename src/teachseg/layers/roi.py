@@ -36,7 +36,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from teachseg.checks import check_shape
+from teachseg.checks import check_shape, reads_values
+from teachseg.geometry.boxes import constant
 
 LARGE_MAP = 2_000_000     # numbers in a feature map from which on reading only parts of it pays
 MOST_SAMPLES = 4096       # that a box may ask for a bin and axis; more cells than any map has
@@ -483,7 +484,7 @@ def samples_per_bin(extent: Tensor, bins: tuple[int, int], sampling_ratio: int) 
     """Samples a bin of each box, (R, 2) as (x, y): n, or so many that no cell is skipped."""
     if sampling_ratio > 0:
         return torch.full_like(extent, sampling_ratio)
-    cells_per_bin = extent.detach() / extent.new_tensor([bins[1], bins[0]])
+    cells_per_bin = extent.detach() / constant((bins[1], bins[0]), extent)
     return cells_per_bin.ceil().clamp(0, MOST_SAMPLES)
 
 
@@ -565,7 +566,7 @@ def enter(
     if not (math.isfinite(spatial_scale) and spatial_scale > 0):
         raise ValueError(f"spatial_scale must be a positive number, got {spatial_scale}. It is "
                          "1 / stride: 1/16 where a cell is 16 pixels.")
-    if rois.device.type == "cpu":
+    if reads_values(rois):
         check_roi_values(rois.detach(), len(features))
     image = rois[:, 0].detach().round().long()
     dtype = torch.promote_types(torch.promote_types(rois.dtype, features.dtype), torch.float32)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from teachseg.geometry.boxes import clip_boxes, decode_boxes
+from teachseg.geometry.boxes import clip_boxes, constant, decode_boxes
 from teachseg.geometry.nms import fast_batched_nms
 from teachseg.structures import Proposals
 
@@ -87,11 +87,8 @@ def proposal_anchors(
     """Which anchors become proposals: (P,) int64, best first. See `propose` for the arguments."""
     # 1. Of each level, look only at the likeliest anchors.
     best = best_of_each_level(objectness_logits, level_sizes, pre_nms)
-    level = torch.repeat_interleave(
-        torch.arange(len(level_sizes), device=best.device),
-        torch.tensor([min(pre_nms, size) for size in level_sizes], device=best.device),
-        output_size=len(best),
-    )
+    level = torch.cat([best.new_full((min(pre_nms, size),), number)
+                       for number, size in enumerate(level_sizes)])
 
     # 2. Move them to where the network wants them, inside the image.
     boxes = clip_boxes(decode_boxes(deltas[best], anchors[best]), image_size)
@@ -154,5 +151,5 @@ class LimitedGradient(torch.autograd.Function):
 def inside(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
     """(N, 4) boxes -> (N,) bool: those that nowhere reach out of an image of (height, width)."""
     height, width = image_size
-    far = boxes.new_tensor([width, height])
+    far = constant((width, height), boxes)
     return (boxes[:, :2] >= 0).all(dim=1) & (boxes[:, 2:] <= far).all(dim=1)

@@ -17,28 +17,38 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from teachseg.checks import reads_values
 from teachseg.geometry.similarity import squared_distance
 
 CLOSEST = 1e-6  # squared distance at which two objects' pixels repel each other most strongly
+Count = float | Tensor | None
 PART = 40.0     # squared distance from which on they do not repel each other any more: exp(-40)
 
 
-def mean_or_zero(terms: Tensor) -> Tensor:
-    """Mean of a loss's terms; 0, still on the graph, where there are none (mean() gives nan)."""
-    return terms.sum() / max(terms.numel(), 1)
+def mean_or_zero(terms: Tensor, count: Count = None) -> Tensor:
+    """Mean of a loss's terms; 0, still on the graph, where there are none (mean() gives nan).
+
+    Args:
+        count: what to divide by, if not by how many there are: of several processes that train
+            together, `processes.average_count`.
+    """
+    return terms.sum() / (max(terms.numel(), 1) if count is None else count)
 
 
-def objectness_loss(objectness_logits: Tensor, labels: Tensor) -> Tensor:
+def objectness_loss(objectness_logits: Tensor, labels: Tensor, count: Count = None) -> Tensor:
     """Mean cross-entropy of the drawn anchors.   [Faster R-CNN, Eq. 1, L_cls]
 
     Args:
         objectness_logits: (A,). labels: (A,) float, 1 object, 0 background.
+        count: see `mean_or_zero`.
     """
     terms = F.binary_cross_entropy_with_logits(objectness_logits, labels, reduction="none")
-    return mean_or_zero(terms)
+    return mean_or_zero(terms, count)
 
 
-def delta_loss(deltas: Tensor, wanted: Tensor, count: int, beta: float = 1 / 9) -> Tensor:
+def delta_loss(
+    deltas: Tensor, wanted: Tensor, count: int | float | Tensor, beta: float = 1 / 9
+) -> Tensor:
     """Smooth L1 of the positives' deltas, shared out over all that were drawn.
     [Fast R-CNN, Eq. 3; Faster R-CNN, Eq. 1, L_reg]
 
@@ -48,26 +58,28 @@ def delta_loss(deltas: Tensor, wanted: Tensor, count: int, beta: float = 1 / 9) 
             gives each positive the same weight whether it has few or many companions.
         beta: where the square becomes a line; 1 / 9 is the released code's sigma = 3.
     """
-    return F.smooth_l1_loss(deltas, wanted, beta=beta, reduction="sum") / max(count, 1)
+    total = F.smooth_l1_loss(deltas, wanted, beta=beta, reduction="sum")
+    return total / (count if isinstance(count, Tensor) else max(count, 1))
 
 
-def class_loss(class_logits: Tensor, labels: Tensor) -> Tensor:
+def class_loss(class_logits: Tensor, labels: Tensor, count: Count = None) -> Tensor:
     """Mean softmax cross-entropy over K + 1 classes.   [Fast R-CNN, section 2.3, L_cls]
 
     Args:
-        class_logits: (R, K+1). labels: (R,) int64 in 0..K.
+        class_logits: (R, K+1). labels: (R,) int64 in 0..K. count: see `mean_or_zero`.
     """
-    return mean_or_zero(F.cross_entropy(class_logits, labels, reduction="none"))
+    return mean_or_zero(F.cross_entropy(class_logits, labels, reduction="none"), count)
 
 
-def mask_loss(mask_logits: Tensor, crops: Tensor) -> Tensor:
+def mask_loss(mask_logits: Tensor, crops: Tensor, count: Count = None) -> Tensor:
     """Mean binary cross-entropy over the pixels of the k-th masks.  [Mask R-CNN, section 3, L_mask]
 
     Args:
         mask_logits: (P, M, M), each of its own class (see `layers.heads.pick_class`).
-        crops: (P, M, M) in [0, 1].
+        crops: (P, M, M) in [0, 1]. count: see `mean_or_zero`; of pixels.
     """
-    return mean_or_zero(F.binary_cross_entropy_with_logits(mask_logits, crops, reduction="none"))
+    terms = F.binary_cross_entropy_with_logits(mask_logits, crops, reduction="none")
+    return mean_or_zero(terms, count)
 
 
 def pair_weights(instance_sizes: Tensor) -> Tensor:
@@ -83,7 +95,8 @@ def pair_weights(instance_sizes: Tensor) -> Tensor:
     Returns:
         (S, S) float; empty for no points.
     """
-    if len(instance_sizes) and not bool((instance_sizes > 0).all()):
+    some = len(instance_sizes) and reads_values(instance_sizes)
+    if some and not bool((instance_sizes > 0).all()):
         raise ValueError("instance_sizes must be above 0: each point belongs to an instance that "
                          f"holds at least itself. The smallest is {instance_sizes.min().item()}.")
     share = 1 / instance_sizes.to(torch.promote_types(instance_sizes.dtype, torch.float32))

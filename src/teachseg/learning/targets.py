@@ -21,10 +21,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from teachseg.geometry.boxes import box_iou, covered_share, encode_boxes
+from teachseg.geometry.boxes import box_iou, constant, covered_share, encode_boxes
 from teachseg.geometry.masks import cell_shares, crop_masks, paste_masks
 from teachseg.geometry.matching import BACKGROUND, IGNORE, OBJECT, match
-from teachseg.geometry.sampling import sample
+from teachseg.geometry.sampling import sample, sample_counted
 from teachseg.geometry.similarity import distance_at, distances_to
 from teachseg.structures import Targets, crowd_of
 
@@ -81,8 +81,8 @@ def rpn_targets(
     if counts is not None:
         labels = labels.masked_fill(~counts, IGNORE)
     labels = spare_crowd(labels, anchors, crowd)
-    drawn = sample(labels, size, object_share, generator)
-    positive = drawn[labels[drawn] == OBJECT]
+    drawn, objects = sample_counted(labels, size, object_share, generator)
+    positive = drawn[:objects]
     deltas = encode_boxes(gt_boxes[matched[positive]], anchors[positive])
     return AnchorTargets(drawn, (labels[drawn] == OBJECT).float(), positive, deltas)
 
@@ -113,7 +113,7 @@ def roi_targets(
     not leave the heads without examples.
 
     Args:
-        proposals: (P, 4), no gradient; those without area are dropped.
+        proposals: (P, 4), no gradient; those without area do not count.
         targets: what lies in their crowd regions is no background.
         positive_iou: a roi that overlaps an object this much answers for it; others are background.
         mask_size: M. The mask target is what the roi (not the object's box) holds of the mask.
@@ -121,20 +121,19 @@ def roi_targets(
             the masks are not: so no mask has to be resized.
     """
     boxes = torch.cat([proposals, targets.boxes.to(proposals.dtype)])
-    boxes = boxes[((boxes[:, 2:] - boxes[:, :2]) > 0).all(dim=1)]
+    flat = ~((boxes[:, 2:] - boxes[:, :2]) > 0).all(dim=1)
     labels, matched = match(
         box_iou(targets.boxes, boxes), positive_iou, positive_iou, force_best=False
     )
-    labels = spare_crowd(labels, boxes, crowd_of(targets).boxes)
-    drawn = sample(labels, size, object_share, generator)
+    labels = spare_crowd(labels, boxes, crowd_of(targets).boxes).masked_fill(flat, IGNORE)
+    drawn, num_positive = sample_counted(labels, size, object_share, generator)
     boxes, labels, matched = boxes[drawn], labels[drawn], matched[drawn]
 
-    num_positive = int((labels == OBJECT).sum())
     boxes_p, matched_p = boxes[:num_positive], matched[:num_positive]
     classes = torch.zeros_like(labels)
     classes[:num_positive] = targets.labels[matched_p]
     deltas = encode_boxes(targets.boxes[matched_p], boxes_p, delta_weights)
-    in_masks = boxes_p * boxes_p.new_tensor(mask_frame * 2)
+    in_masks = boxes_p * constant(mask_frame * 2, boxes_p)
     crops = crop_masks(targets.masks, in_masks, mask_size, index=matched_p)
     return RoiTargets(boxes, classes, deltas, crops)
 
@@ -241,10 +240,10 @@ def stage_targets(
     """
     boxes = boxes.detach()
     labels, matched, _ = label_boxes(boxes, targets, positive_iou)
-    positive = labels > 0
+    positive = (labels > 0).nonzero().flatten()
     own, boxes_p = matched[positive], boxes[positive]
     deltas = encode_boxes(targets.boxes[own].to(boxes.dtype), boxes_p, delta_weights)
-    in_masks = boxes_p * boxes_p.new_tensor(mask_frame * 2)
+    in_masks = boxes_p * constant(mask_frame * 2, boxes_p)
     crops = crop_masks(targets.masks, in_masks, mask_size, index=own)
     return StageTargets(labels, matched, deltas, (crops >= binarize).to(boxes.dtype))
 
@@ -272,7 +271,7 @@ def mask_level_labels(
         (R,) int64 in 0..K; never a class where the box's own label is background.
     """
     positive = (asked.labels > 0).nonzero().flatten()
-    in_masks = boxes.detach()[positive] * boxes.new_tensor(mask_frame * 2)
+    in_masks = boxes.detach()[positive] * constant(mask_frame * 2, boxes)
     predicted = paste_masks(crops.detach(), in_masks, tuple(masks.shape[1:])) >= binarize
     real = masks[asked.matched[positive]]
     common, union = (predicted & real).sum(dim=(1, 2)), (predicted | real).sum(dim=(1, 2))

@@ -38,9 +38,9 @@ from teachseg.decoding.seeds import (
     remove_duplicates,
     seediness,
 )
-from teachseg.geometry.boxes import size_ratio
+from teachseg.geometry.boxes import constant, size_ratio
 from teachseg.geometry.masks import masks_to_boxes
-from teachseg.geometry.sampling import sample_points
+from teachseg.geometry.sampling import of_image, sample_points
 from teachseg.geometry.similarity import similarity_maps
 from teachseg.layers.backbones import (
     IMAGENET_MEAN,
@@ -303,7 +303,7 @@ def training_losses(
     Args:
         images: each (3, H, W) in [0, 1]; sizes may differ.
         targets: one an image, boxes and masks in its pixels; may hold no object.
-        generator: draws the points; on the CPU.
+        generator: draws the points; on the CPU (see `geometry.sampling.of_image`).
         progress: share of the training that is done, in [0, 1]; lambda rises with it.
 
     Returns:
@@ -330,7 +330,7 @@ def training_losses(
                                  (model.stride * down, model.stride * right),
                                  crowd_of(target).masks)
         points = sample_points(instances.flatten(), config.points, config.background_points,
-                               generator)
+                               of_image(generator, i))
 
         # 3. Those of one instance should be alike, others not; and what would each grow?
         embeddings, logits = seen.embeddings[i], seen.seed_logits[i]
@@ -379,7 +379,7 @@ def grow(config: Config, embeddings: Tensor, class_probs: Tensor) -> Grown:
     # 2. Good ones that are unlike one another.
     choice = choose_seeds(embeddings, values, config.num_seeds, config.alpha, config.min_score)
     row, column = choice.seeds.T
-    taus = values.new_tensor(config.taus)[tau_index[row, column]]
+    taus = constant(config.taus, values)[tau_index[row, column]]
 
     # 3. Their masks, and of those that are the same object the best.
     similarities = similarity_maps(embeddings, choice.seeds)

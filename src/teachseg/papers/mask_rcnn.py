@@ -28,6 +28,7 @@ from teachseg.datasets.batch import batch_images, resize
 from teachseg.decoding.instances import ScoredBoxes, decode_detections, paste_binary, paste_probs
 from teachseg.geometry.anchors import cell_anchors, grid_anchors
 from teachseg.geometry.boxes import back_to_original, scale_targets, size_ratio
+from teachseg.geometry.sampling import of_image
 from teachseg.layers.backbones import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -40,6 +41,7 @@ from teachseg.layers.roi import roi_align, roi_pool, roi_warp, to_rois
 from teachseg.layers.rpn import RPNHead, propose
 from teachseg.learning.losses import class_loss, delta_loss, mask_loss, objectness_loss
 from teachseg.learning.targets import RoiTargets, roi_targets, rpn_targets
+from teachseg.processes import average_count
 from teachseg.structures import Detections, Proposals, Targets, crowd_of
 
 
@@ -301,15 +303,16 @@ def rpn_losses(
     for i, real in enumerate(targets):
         target = rpn_targets(seen.anchors, real.boxes, config.rpn_positive_iou,
                              config.rpn_negative_iou, config.rpn_draw, config.rpn_object_share,
-                             generator, crowd=crowd_of(real).boxes)
+                             of_image(generator, i), crowd=crowd_of(real).boxes)
         logits.append(seen.objectness_logits[i, target.drawn])
         deltas.append(seen.deltas[i, target.positive])
         labels.append(target.labels)
         wanted.append(target.deltas)
     labels = torch.cat(labels)
+    count = average_count(len(labels), labels)
     return {
-        "rpn_objectness": objectness_loss(torch.cat(logits), labels),
-        "rpn_box": delta_loss(torch.cat(deltas), torch.cat(wanted), len(labels), config.box_beta),
+        "rpn_objectness": objectness_loss(torch.cat(logits), labels, count),
+        "rpn_box": delta_loss(torch.cat(deltas), torch.cat(wanted), count, config.box_beta),
     }
 
 
@@ -323,11 +326,13 @@ def draw_rois(
     """
     proposals = propose_boxes(config, seen, config.pre_nms_train, config.post_nms_train)
     drawn = []
-    for found, target, size, original in zip(proposals, targets, seen.sizes, seen.originals):
+    for i, (found, target, size, original) in enumerate(
+        zip(proposals, targets, seen.sizes, seen.originals)
+    ):
         drawn.append(
             roi_targets(found.boxes, target, config.roi_positive_iou, config.roi_draw,
                         config.roi_object_share, config.delta_weights, 2 * config.mask_size,
-                        generator, size_ratio(size, original))
+                        of_image(generator, i), size_ratio(size, original))
         )  # fmt: skip
     return drawn
 
@@ -340,7 +345,7 @@ def training_losses(
     Args:
         images: each (3, H, W) in [0, 1]; sizes may differ.
         targets: one an image, boxes and masks in its pixels; may hold no object.
-        generator: draws anchors and rois; on the CPU.
+        generator: draws anchors and rois; on the CPU (see `geometry.sampling.of_image`).
 
     Returns:
         scalars "rpn_objectness", "rpn_box", "class", "box", "mask"; their sum is what is minimised.
@@ -360,21 +365,23 @@ def training_losses(
     # 2. Rois drawn from the proposals, and what the heads should say of them.
     drawn = draw_rois(config, seen, resized, generator)
     labels = torch.cat([d.labels for d in drawn])
-    positive = labels > 0
+    positive = (labels > 0).nonzero().flatten()
 
     # 3. The box branch, over all drawn rois.
     roi_features = read_boxes(model, seen.levels, [d.boxes for d in drawn], config.box_size)
     class_logits, deltas = model.box_head(roi_features)
-    losses["class"] = class_loss(class_logits.float(), labels)
+    count = average_count(len(labels), labels)
+    losses["class"] = class_loss(class_logits.float(), labels, count)
     own_deltas = deltas[positive, labels[positive]].float()
     wanted = torch.cat([d.deltas for d in drawn])
-    losses["box"] = delta_loss(own_deltas, wanted, len(labels), config.box_beta)
+    losses["box"] = delta_loss(own_deltas, wanted, count, config.box_beta)
 
     # 4. The mask branch, over the positive ones, each on the mask of its class alone.
     positive_boxes = [d.boxes[: len(d.crops)] for d in drawn]
     roi_features = read_boxes(model, seen.levels, positive_boxes, config.mask_size)
     mask_logits = pick_class(model.mask_head(roi_features), labels[positive])
-    losses["mask"] = mask_loss(mask_logits.float(), torch.cat([d.crops for d in drawn]))
+    crops = torch.cat([d.crops for d in drawn])
+    losses["mask"] = mask_loss(mask_logits.float(), crops, average_count(crops.numel(), crops))
     return losses
 
 

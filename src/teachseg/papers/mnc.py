@@ -49,6 +49,7 @@ from teachseg.geometry.boxes import (
     size_ratio,
 )
 from teachseg.geometry.nms import fast_batched_nms
+from teachseg.geometry.sampling import of_image
 from teachseg.layers.backbones import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -78,6 +79,7 @@ from teachseg.learning.targets import (
     sample_boxes,
     stage_targets,
 )
+from teachseg.processes import average_count, world
 from teachseg.structures import Detections, Proposals, Targets, crowd_of
 
 
@@ -353,6 +355,12 @@ def propose_anchors(config: Config, seen: Seen, i: int, pre_nms: int, post_nms: 
     )  # fmt: skip
 
 
+def limit_here(limit: float) -> float:
+    """A limit of gradients, in one of several processes: they are averaged afterwards, so that an
+    image's gradient is larger here by their number than it will be."""
+    return limit * world()
+
+
 def proposal_boxes(config: Config, seen: Seen, i: int, kept: Tensor) -> Tensor:
     """B: the boxes of image i, (P, 4), from the anchors kept. This is where later losses move them.
 
@@ -366,7 +374,7 @@ def proposal_boxes(config: Config, seen: Seen, i: int, kept: Tensor) -> Tensor:
     if config.box_gradient == "limited":
         moved = decode_boxes(deltas.detach(), anchors)
         counts = inside(moved, size) & inside(anchors, size)
-        deltas = LimitedGradient.apply(deltas, counts, config.gradient_limit)
+        deltas = LimitedGradient.apply(deltas, counts, limit_here(config.gradient_limit))
     return clip_boxes(decode_boxes(deltas, anchors), size)
 
 
@@ -436,7 +444,7 @@ def next_boxes(
     weights = (1, 1, 1, 1) if config.slip_bridge_weights and training else config.delta_weights
     if config.bridge_limit is not None:
         every = torch.ones_like(classes, dtype=torch.bool)
-        deltas = LimitedGradient.apply(deltas, every, config.bridge_limit)
+        deltas = LimitedGradient.apply(deltas, every, limit_here(config.bridge_limit))
     moved = decode_boxes(deltas, torch.cat(boxes), weights)
     if config.slip_bridge_gradient:
         moved = CornersAsReleased.apply(torch.cat(center_size(moved), dim=1))
@@ -475,7 +483,7 @@ def ask_masks(
     config: Config, seen: Seen, found: Inside, asked: Asked, targets: list[Targets]
 ) -> Tensor:
     """(R,) the labels that count the predicted mask as well as the box: of the seg classes."""
-    positive = asked.labels > 0
+    positive = (asked.labels > 0).nonzero().flatten()
     crops = found.mask_logits.detach()[positive].sigmoid()
     parts = crops.split([len(each.crops) for each in asked.each])
     return torch.cat([
@@ -515,14 +523,15 @@ def stage_losses(
     Args:
         mask_logits: (R, M, M). said: None where only the mask's is wanted.
     """
-    positive = asked.labels > 0
-    losses = {"mask": config.mask_weight * mask_loss(mask_logits[positive], asked.crops)}
+    positive = (asked.labels > 0).nonzero().flatten()
+    pixels = average_count(asked.crops.numel(), asked.crops)
+    losses = {"mask": config.mask_weight * mask_loss(mask_logits[positive], asked.crops, pixels)}
     if said is not None:
         own = said.deltas[positive, asked.labels[positive]]
-        count = len(asked.labels)
+        count = average_count(len(asked.labels), asked.labels)
         losses |= {
-            "class": class_loss(said.class_logits, asked.labels),
-            "seg_class": class_loss(said.seg_class_logits, seg_labels),
+            "class": class_loss(said.class_logits, asked.labels, count),
+            "seg_class": class_loss(said.seg_class_logits, seg_labels, count),
             "box": delta_loss(own, asked.deltas.to(own.dtype), count, config.box_beta),
         }
     return losses
@@ -549,7 +558,7 @@ def draw_boxes(
         counts = (found.labels > 0) | (covered_share(boxes.detach(), crowd) < CROWD_SHARE)
         boxes, anchors = boxes[counts], anchors[counts]
         found = BoxLabels(*(part[counts] for part in found))
-    drawn = sample_boxes(found, config.roi_draw, config.roi_object_share, generator,
+    drawn = sample_boxes(found, config.roi_draw, config.roi_object_share, of_image(generator, i),
                          config.roi_hard_share, config.roi_hard_iou)
     return Drawn(boxes[drawn], anchors[drawn])
 
@@ -567,7 +576,7 @@ def rpn_losses(
         counts = inside(seen.anchors, seen.sizes[i]) if config.inside_only else None
         asked = rpn_targets(seen.anchors, target.boxes, config.rpn_positive_iou,
                             config.rpn_negative_iou, config.rpn_draw, config.rpn_object_share,
-                            generator, counts, crowd_of(target).boxes)  # fmt: skip
+                            of_image(generator, i), counts, crowd_of(target).boxes)  # fmt: skip
         if config.mix_anchors:
             roi_labels = label_boxes(drawn[i].boxes, target, config.roi_positive_iou).labels
             behind = drawn[i].anchors
@@ -581,9 +590,10 @@ def rpn_losses(
         wanted.append(asked.deltas)
     logits, labels = torch.cat(logits), torch.cat(labels).to(seen.deltas.dtype)
     deltas, wanted = torch.cat(deltas), torch.cat(wanted).to(seen.deltas.dtype)
+    count = average_count(len(labels), labels)
     return {
-        "rpn_objectness": objectness_loss(logits, labels),
-        "rpn_box": delta_loss(deltas, wanted, len(labels), config.rpn_beta),
+        "rpn_objectness": objectness_loss(logits, labels, count),
+        "rpn_box": delta_loss(deltas, wanted, count, config.rpn_beta),
     }
 
 
@@ -600,7 +610,7 @@ def training_losses(
     Args:
         images: each (3, H, W) in [0, 1]; sizes may differ.
         targets: one an image, boxes and masks in its pixels; may hold no object.
-        generator: draws rois and anchors; on the CPU.
+        generator: draws rois and anchors; on the CPU (see `geometry.sampling.of_image`).
         stages: whose losses count; None: all that the config trains, end to end. A stage that is
             left out hands on its answer as it is: no gradient of later losses passes it. So (1,),
             then (2,), then (3,) is training step by step.
