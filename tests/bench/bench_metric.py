@@ -36,16 +36,18 @@ ASKED_MS = 15.0  # one seed against a map of 512 x 512 with D = 64
 
 # In a process of its own: memory is the process's highest.
 GROWTH = """
-import resource, sys, torch
+import sys, torch
+sys.path.insert(0, sys.argv[2])
+from clock import highest_gb
 from teachseg.checkpoints import load
 from teachseg.datasets.scenes import Scenes
 from teachseg.papers import deep_metric
 side, model = int(sys.argv[1]), load("deep_metric").train()
 image, target = Scenes("train", 1, image_size=side)[0]
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = highest_gb()
 losses = deep_metric.training_losses(model, [image], [target], torch.Generator().manual_seed(0))
 sum(losses.values()).backward()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(highest_gb() - before)
 """
 
 
@@ -86,9 +88,9 @@ def growth_rows() -> list[dict]:
     model, rows = load("deep_metric"), []
     for side in SIDES:
         image = Scenes("val", 1, image_size=side)[0][0]
-        said = subprocess.run([sys.executable, "-c", GROWTH, str(side)], check=True,
-                              capture_output=True, text=True).stdout
-        rows.append({"side": side, "training_mb": int(said) / 1e3}
+        said = subprocess.run([sys.executable, "-c", GROWTH, str(side), str(Path(__file__).parent)],
+                              check=True, capture_output=True, text=True).stdout
+        rows.append({"side": side, "training_mb": 1e3 * float(said)}
                     | milliseconds(partial(deep_metric.predict, model, [image]), 9))
     return rows
 

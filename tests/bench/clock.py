@@ -1,7 +1,9 @@
 """Timing two things beside each other: interleaved, so that a busy machine slows both."""
 
+import resource
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 
 
@@ -9,6 +11,15 @@ def percentile(values: list[float], share: float) -> float:
     """The value below which `share` of the values lie, to the nearest one."""
     ordered = sorted(values)
     return ordered[round(share * (len(ordered) - 1))]
+
+
+def highest_gb() -> float:
+    """The most memory that this process has held. (`ru_maxrss` begins at its parent's highest.)"""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(row for row in status.read_text().splitlines() if row.startswith("VmHWM"))
+        return int(line.split()[1]) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def milliseconds(work: Callable[[], object], repeats: int = 15, warmup: int = 2) -> dict:

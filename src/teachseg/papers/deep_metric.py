@@ -154,7 +154,7 @@ class Config:
             merge_channels=64, coordinate_unit=64.0,
             embedding_convs=1, seed_convs=2, head_channels=64, embedding_dim=32,
             points=20, background_points=80, seed_weight=1.0, ramp=(0.0, 0.3), chosen_points=20,
-            num_seeds=20,
+            num_seeds=20, duplicate_iou=0.3, resize="embedding",
         )
 # fmt: on
 
