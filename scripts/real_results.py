@@ -27,6 +27,7 @@ def row(run: Path) -> dict:
     return {
         "name": run.name, "paper": facts["paper"], "classes": facts["classes"],
         "command": command, "steps": facts["steps"], "images_a_step": images,
+        "train_images": facts["data"]["images"],
         "val_images": metrics["images"], "objects": metrics["objects"],
         **{name: metrics[name] for name in NUMBERS},
         "seconds": facts["seconds"], "seconds_per_image": metrics["seconds_per_image"],

@@ -1,6 +1,9 @@
 """Recipes: the papers' numbers, written once more; what follows from changed ones."""
 
 import dataclasses
+import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -79,3 +82,21 @@ def test_expectations_name_their_source(name):
     for said in find(name).expects:
         assert said.source and said.accuracy
         assert (said.hours is None) == (said.gpu is None)
+
+
+def test_what_we_measured_is_what_the_file_holds():
+    """Each figure of ours names a training in data/results/real.json, and is that one's."""
+    rows = json.loads((Path(__file__).parents[1] / "data/results/real.json").read_text("utf-8"))
+    by_name, seen = {row["name"]: row for row in rows["rows"]}, 0
+    for name, recipe in RECIPES.items():
+        for said in recipe.expects:
+            if "measured by us" not in said.source:
+                continue
+            row = by_name[re.search(r"'(.+)'", said.source)[1]]
+            assert f"--recipe {name} " in row["command"]
+            assert f"AP50 {row['AP50']:.2f} " in said.accuracy
+            assert f"{row['val_images']} " in said.accuracy and f"{row['steps']} " in said.accuracy
+            assert f" {row['train_images']} others" in said.accuracy
+            assert said.hours in (None, pytest.approx(row["seconds"] / 3600, abs=0.005))
+            seen += 1
+    assert seen == 3

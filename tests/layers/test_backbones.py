@@ -184,6 +184,25 @@ def test_freezing_a_cut_network():
     assert min(learning) == 7  # cut after 4 and after 7 layers
 
 
+def test_a_frozen_norm_keeps_nothing_of_its_map_for_the_way_back():
+    """Value and slope are as in prediction; what is kept are numbers of channels."""
+    norm = FrozenNorm(3)
+    for name, values in (("weight", (0.5, 2.0, -1.0)), ("bias", (1.0, 0.0, 3.0)),
+                         ("running_mean", (0.1, 0.2, 0.3)), ("running_var", (1.0, 4.0, 0.25))):
+        getattr(norm, name).copy_(torch.tensor(values))
+    x = torch.randn(2, 3, 20, 20, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    kept = []
+    keep = (lambda t: kept.append(t.numel()) or t, lambda t: t)
+    with torch.autograd.graph.saved_tensors_hooks(*keep):
+        out = norm(x)
+    assert sum(kept) <= 12
+    with torch.no_grad():
+        torch.testing.assert_close(out, norm(x))
+    (slope,) = torch.autograd.grad(out.sum(), x)
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    torch.testing.assert_close(slope, scale[:, None, None].expand_as(x))
+
+
 def test_the_courses_net_is_not_frozen():
     with pytest.raises(ValueError, match="random weights.*load_backbone_weights"):
         freeze(CourseNet(16, (16,), (1,)), 1)

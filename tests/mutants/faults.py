@@ -28,6 +28,7 @@ SIMILARITY, LOSSES, SAMPLING = ("geometry/similarity.py", "learning/losses.py",
                                 "geometry/sampling.py")
 SEEDS, MASKS, EMBEDDING = "decoding/seeds.py", "geometry/masks.py", "layers/embedding.py"
 METRIC = "papers/deep_metric.py"
+TRANSFORMS, BATCH, COCO = "datasets/transforms.py", "datasets/batch.py", "datasets/coco.py"
 
 FAULTS = [
     Fault(ROI, "boxes = boxes - 0.5", "boxes = boxes - 0.0", "the half pixel dropped"),
@@ -155,4 +156,19 @@ FAULTS = [
           "return config.seed_weight * progress / end", "the ramp from the first step on"),
     Fault(METRIC, "maps = maps[:, :, : size[0], : size[1]]", "maps = maps[:, :, -size[0] :]",
           "the padding kept, the image's beginning cut off"),
+    Fault(TRANSFORMS, "boxes[:, [0, 2]] = width - some.boxes[:, [2, 0]]",
+          "boxes[:, [0, 2]] = width - 1 - some.boxes[:, [2, 0]]", "a pixel for an edge"),
+    Fault(TRANSFORMS, "interpolation=InterpolationMode.NEAREST_EXACT",
+          "interpolation=InterpolationMode.NEAREST", "a mask read at corners of pixels"),
+    Fault(TRANSFORMS, "corner = (x1, y1, x1, y1)", "corner = (y1, x1, y1, x1)", "y before x"),
+    Fault(TRANSFORMS, "return image[:, y1:y2, x1:x2].contiguous(), _change(targets, cut)",
+          "return image[:, y1:y2, x1:x2].contiguous(), cut(targets)",
+          "crowd regions lost on the way"),
+    Fault(BATCH, "scale = min(min_side / min(size), max_side / max(size))",
+          "scale = max(min_side / min(size), max_side / max(size))", "no limit to the long side"),
+    Fault(COCO, "from_xywh(torch.tensor([numbers], dtype=torch.float32))",
+          "torch.tensor([numbers], dtype=torch.float32)",
+          "width and height taken for a corner"),
+    Fault(TARGETS, "return labels.masked_fill(inside & (labels == BACKGROUND), IGNORE)",
+          "return labels.masked_fill(inside, IGNORE)", "objects in a crowd ignored, too"),
 ]

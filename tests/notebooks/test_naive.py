@@ -23,7 +23,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import ops
 
+from teachseg.datasets.coco import decode_segmentation
 from teachseg.datasets.scenes import Scenes
+from teachseg.datasets.transforms import resize
 from teachseg.decoding import seeds, voting
 from teachseg.evaluate import MaskAP, average_precision, precision_recall
 from teachseg.exercises import metric_masks, metric_seeds, metric_test
@@ -88,7 +90,10 @@ NOT_COMPARED = {  # (notebook, function): why there is nothing to compare
     ("33", "live"): "settings of a training run",
     ("33", "course"): "settings of a training run",
     ("33", "full"): "settings of a training run",
+    ("33", "stage"): "settings of a training run, as the manifest has them",
     ("33", "wrongs"): "counts what judge says of one scene of the notebook",
+    ("42", "teachseg"): "runs the command line",
+    ("42", "megabytes"): "a product of four numbers, done by hand beside it",
 }
 COMPARED: set[tuple[str, str]] = set()
 
@@ -976,3 +981,26 @@ def test_kinds_of_errors_are_the_exercises(judge):
         kinds, taken = judge(found, there)
         expected = metric_test.kinds(mask_iou(masks, real), labels, there.labels)
         assert kinds == expected and len(taken) == kinds.count(0)
+
+
+# ---- 42: own data -------------------------------------------------------------------------------
+
+
+@compares("42", "runs_of")
+def test_run_lengths(runs_of):
+    draw = torch.Generator().manual_seed(44)
+    for share in (0.0, 0.3, 0.8, 1.0):
+        mask = torch.rand(5, 7, generator=draw) < share
+        counts = runs_of(mask)
+        assert sum(counts) == 35
+        assert torch.equal(decode_segmentation({"size": [5, 7], "counts": counts}, (5, 7)), mask)
+
+
+@compares("42", "resize_mask")
+def test_masks_that_are_resized(resize_mask):
+    draw = torch.Generator().manual_seed(45)
+    for size in ((8, 16), (4, 4), (16, 3)):
+        masks = torch.rand(3, 8, 12, generator=draw) < 0.7
+        given = Targets(torch.tensor([[0.0, 0, 12, 8]] * 3), torch.ones(3, dtype=torch.long), masks)
+        _, moved = resize(torch.zeros(3, 8, 12), given, size)
+        assert torch.equal(torch.stack([resize_mask(one, size) for one in masks]), moved.masks)

@@ -407,7 +407,7 @@ def test_a_mask_is_cut_where_the_similarity_crosses_tau():
     probs = torch.zeros(1, 2, 1, 2)
     probs[0, 1] = torch.tensor([0.9, 0.0])
     for tau, wide in ((0.5, 2), (0.9, 1), (0.2, 3)):
-        config = dataclasses.replace(Config.course(1), taus=(tau,))
+        config = dataclasses.replace(Config.course(1), taus=(tau,), resize="similarity")
         grown = grow(config, embeddings, probs)
         masks = deep_metric.full_masks(config, embeddings, grown, 2, (2, 4), (2, 4))
         assert masks[0, 0].long().tolist() == [1] * wide + [0] * (4 - wide)

@@ -102,11 +102,16 @@ class CourseNet(nn.Module):
 class FrozenNorm(FrozenBatchNorm2d):
     """Batch normalisation whose statistics never change, in one pass over the map.
 
-    torchvision's own forward makes two passes, times scale and plus shift, each with a copy.
+    torchvision's own forward makes two passes, times scale and plus shift, each with a copy. In
+    training nothing of the map is kept for the way back, whose slope is the scale alone.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W)"""
+        if x.requires_grad and torch.is_grad_enabled():
+            scale = self.weight * (self.running_var + self.eps).rsqrt()
+            shift = self.bias - self.running_mean * scale
+            return torch.addcmul(shift[:, None, None], x, scale[:, None, None])
         return F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
         )

@@ -154,7 +154,8 @@ class SumBags(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, table: Tensor, cells: Tensor, weights: Tensor) -> Tensor:
-        ctx.save_for_backward(table, cells, weights)
+        ctx.rows = len(table)  # its rows are only needed for the slope to the weights
+        ctx.save_for_backward(table if ctx.needs_input_grad[2] else None, cells, weights)
         return F.embedding_bag(cells, table, per_sample_weights=weights, mode="sum")
 
     @staticmethod
@@ -165,7 +166,7 @@ class SumBags(torch.autograd.Function):
         to_table = to_weights = None
         if ctx.needs_input_grad[0]:
             reads, order = cells.flatten().sort()  # all pairs (bin, cell), by cell
-            begin = torch.searchsorted(reads, torch.arange(len(table), device=reads.device))
+            begin = torch.searchsorted(reads, torch.arange(ctx.rows, device=reads.device))
             bins = order.div(cells.shape[1], rounding_mode="floor")
             to_table = F.embedding_bag(
                 bins, slope, begin, per_sample_weights=weights.flatten()[order], mode="sum"
