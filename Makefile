@@ -52,6 +52,7 @@ bench: ready
 	$(VENV)/python tests/bench/bench_mnc.py --full
 	$(VENV)/python tests/bench/bench_metric.py --train 150 --full
 	$(VENV)/python tests/bench/bench_full.py
+	$(VENV)/python tests/bench/bench_recipes.py
 
 # --- set-up: what the course needs (base), and what the checks need besides (ready) ---
 

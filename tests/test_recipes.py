@@ -100,3 +100,13 @@ def test_what_we_measured_is_what_the_file_holds():
             assert said.hours in (None, pytest.approx(row["seconds"] / 3600, abs=0.005))
             seen += 1
     assert seen == 3
+
+
+def test_memory_and_time_of_a_pass_are_those_of_the_file():
+    file = Path(__file__).parents[1] / "data/results/bench_recipes.json"
+    rows = {row["recipe"]: row for row in json.loads(file.read_text("utf-8"))["rows"]}
+    assert rows.keys() == RECIPES.keys()
+    for name, recipe in RECIPES.items():
+        assert recipe.pass_gb == pytest.approx(rows[name]["gb"], abs=0.006)
+        assert recipe.pass_seconds == pytest.approx(rows[name]["seconds"], rel=0.02, abs=0.005)
+        assert recipe.train.steps == rows[name]["steps"]

@@ -1255,6 +1255,9 @@ def recipes_command() -> None:
             time_ = f"; {said.hours:g} hours on {said.gpu}" if said.hours else ""
             memory = f", {said.gpu_memory:g} GB on each" if said.gpu_memory else ""
             typer.echo(f"    {said.accuracy}{time_}{memory} [{said.source}]")
+        typer.echo(f"    a picture of 640 x 480 (or a window) takes {one.pass_seconds:g} s and "
+                   f"{one.pass_gb:g} GB on 2 CPU cores in 32 bits [measured by us: "
+                   "data/results/bench_recipes.json]")
     typer.echo("Use one: teachseg train --recipe NAME --data PATH")
 
 

@@ -47,6 +47,11 @@ class Recipe:
     weights: str | None                 # of torchvision, for the backbone
     frozen_stages: int                  # of the backbone: they keep these weights
     expects: tuple[Expectation, ...]
+    # One picture of 480 x 640 (or a window), there and back, in 32 bits on two CPU cores: measured
+    # by us, data/results/bench_recipes.json. A step takes images_a_step times as long. No GPU was
+    # at hand to measure on.
+    pass_gb: float
+    pass_seconds: float
 
 
 # ---- The papers' ------------------------------------------------------------------------------
@@ -114,45 +119,53 @@ RECIPES = {
         "IMAGENET1K_V1", 2,
         (Expectation("mAP^r 63.5 at IoU 0.5, 41.5 at 0.7, on the 5,732 pictures",
                      "MNC's tables, end to end, 5 stages, on VOC 2012's val; 65.0 and 46.3 by "
-                     "its released code. This version has not been trained in full yet"),)),
+                     "its released code. This version has not been trained in full yet"),),
+        3.88, 9.1),
     "mask-rcnn-r50-fpn-coco": Recipe(
         "Mask R-CNN, ResNet-50-FPN, 800 / 1333 pixels, 1x", "mask_rcnn", "coco-train",
         mask_rcnn.Config.paper, COCO_1X, "IMAGENET1K_V1", 2,
         (Expectation("mask AP 35.2 on COCO's val2017", "detectron2's model zoo, its code",
                      6.5, "8 V100", 3.4),
          Expectation("mask AP 33.6 on minival, after 160k steps", "Mask R-CNN, Table 2a",
-                     32.0, "8 GPUs of 2017"))),
+                     32.0, "8 GPUs of 2017")),
+        1.46, 6.4),
     "mask-rcnn-r50-c4-coco": Recipe(
         "Mask R-CNN, ResNet-50-C4, 800 / 1333 pixels, 1x", "mask_rcnn", "coco-train",
         mask_rcnn.Config.c4_paper, replace(COCO_1X, batch_size=1, accumulate=16), "IMAGENET1K_V1",
         2,
         (Expectation("mask AP 32.2 on COCO's val2017", "detectron2's model zoo, its code",
                      14.6, "8 V100", 5.2),
-         Expectation("mask AP 30.3 on minival, after 160k steps", "Mask R-CNN, Table 2a"))),
+         Expectation("mask AP 30.3 on minival, after 160k steps", "Mask R-CNN, Table 2a")),
+        1.01, 3.9),
     "deep-metric-r101-voc": Recipe(
         "Deep metric learning, dilated ResNet-101 at four scales", "deep_metric", "sbd",
         deep_metric.Config.paper, VOC_25K, "IMAGENET1K_V1", 1,
         (Expectation("mAP^r 62 at IoU 0.5 on VOC 2012's val", "quoted of the paper from memory, "
                      "not checked; it starts from weights that know COCO, and the schedule here is "
-                     "MNC's, as its own is not known to us"),)),
+                     "MNC's, as its own is not known to us"),),
+        6.98, 46.4),
     "mask-rcnn-small-coco": Recipe(
         "Mask R-CNN, MobileNetV2-FPN, 480 / 800 pixels", "mask_rcnn", "coco-train",
         small_mask_rcnn, SMALL, "IMAGENET1K_V1", 1,
         (Expectation("AP50 0.05 on people in 20 pictures of COCO, after 250 steps on 72 others: "
-                     "far too few", MEASURED.format("coco-person")),)),
+                     "far too few", MEASURED.format("coco-person")),),
+        0.46, 0.61),
     "deep-metric-small-voc": Recipe(
         "Deep metric learning, MobileNetV2 merged to stride 4", "deep_metric", "sbd",
-        small_deep_metric, SMALL, "IMAGENET1K_V1", 1, ()),
+        small_deep_metric, SMALL, "IMAGENET1K_V1", 1, (),
+        0.33, 0.33),
     "mask-rcnn-nuclei": Recipe(
         "Mask R-CNN, MobileNetV2-FPN, windows of 256 pixels", "mask_rcnn", "nuclei",
         nuclei_mask_rcnn, FEW_PICTURES, "IMAGENET1K_V1", 0,
         (Expectation("AP50 0.73 on 13 micrographs, after 700 steps on 47 others",
-                     MEASURED.format("nuclei-mask-rcnn"), 0.65, "1 CPU core"),)),
+                     MEASURED.format("nuclei-mask-rcnn"), 0.65, "1 CPU core"),),
+        0.27, 0.26),
     "deep-metric-nuclei": Recipe(
         "Deep metric learning, MobileNetV2 merged to stride 4, windows of 256 pixels",
         "deep_metric", "nuclei", nuclei_deep_metric, FEW_PICTURES, "IMAGENET1K_V1", 0,
         (Expectation("AP50 0.29 on 13 micrographs, after 900 steps on 47 others",
-                     MEASURED.format("nuclei-deep-metric"), 0.60, "1 CPU core"),)),
+                     MEASURED.format("nuclei-deep-metric"), 0.60, "1 CPU core"),),
+        0.21, 0.18),
 }
 
 

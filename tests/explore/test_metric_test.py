@@ -22,7 +22,7 @@ STATE = {"alpha": 0.3, "num_seeds": 12, "duplicate_iou": 0.5}
 def model():
     torch.manual_seed(0)
     config = dataclasses.replace(Config.course(5), merge_channels=16, head_channels=16,
-                                 embedding_dim=6, min_score=0.0, num_seeds=12)
+                                 embedding_dim=6, min_score=0.0, num_seeds=12, duplicate_iou=0.5)
     model = DeepMetric(config).eval()
     torch.nn.init.normal_(model.embedding_head.last.weight, std=0.15)
     torch.nn.init.normal_(model.seed_head.last.weight, std=0.6)
