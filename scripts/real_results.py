@@ -10,6 +10,7 @@ measured. Where a photograph came from is named by the data set's folder alone.
 import argparse
 import json
 import platform
+import re
 from pathlib import Path
 
 from teachseg.storage import load_json, save_json
@@ -22,7 +23,7 @@ def row(run: Path) -> dict:
     """One training's line."""
     facts = load_json(run / "checkpoint.json")
     metrics, how = facts["metrics"], facts["train"]
-    command = facts["command"].replace("../shared/data/", "").replace("../shared/weights/", "")
+    command = re.sub(r"(?<=\s)(?:\.\./|/)\S*/", "", facts["command"])  # names, not folders
     images = how["batch_size"] * how["accumulate"] * how["devices"] * how["nodes"]
     return {
         "name": run.name, "paper": facts["paper"], "classes": facts["classes"],
