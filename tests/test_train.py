@@ -20,6 +20,7 @@ import pytest
 import torch
 from torch import nn
 
+from teachseg.datasets.scenes import Scenes
 from teachseg.storage import load_json, load_pair, load_tensors
 from teachseg.structures import Targets
 from teachseg.train import (
@@ -627,3 +628,33 @@ if __name__ == "__main__":
     except Stopped as stop:
         print(stop)
         sys.exit(7)
+
+
+def test_a_run_in_channels_last_goes_on_bit_for_bit(tmp_path):
+    """Files know no order in memory: the optimizer's numbers must find their weights again."""
+    def run(folder, steps, resume=False):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Conv2d(5, 2, 3))
+        config = TrainConfig(steps=4, batch_size=2, warmup_steps=0, save_every=2, device="cpu",
+                             threads=1, channels_last=True, learning_rate=0.01)
+
+        def losses_of(model, images, targets, generator):
+            return {"loss": model(torch.stack(images)).square().mean()}
+
+        records = fit(model, losses_of, Scenes("train", 8, image_size=32), config, folder,
+                      resume=resume)
+        losses = [record.losses["loss"] for _, record in zip(range(steps), records)]
+        return losses, [p.detach().clone() for p in model.parameters()]
+
+    whole, weights = run(tmp_path / "a", 4)
+    run(tmp_path / "b", 2)
+    rest, again = run(tmp_path / "b", 2, resume=True)
+    assert whole[2:] == rest
+    assert all(torch.equal(a, b) for a, b in zip(weights, again))
+
+
+def test_torchrun_with_another_number_is_told(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="torchrun started 2 processes"):
+        fit(nn.Linear(2, 2), lambda *_: {}, [0], TrainConfig(steps=1, device="cpu"))

@@ -106,8 +106,8 @@ def _sentence(error: Exception) -> str | None:
     full = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
     if full or isinstance(error, MemoryError):
         return ("The memory is full. Use a smaller --batch-size (--accumulate as many times larger "
-                "learns the same), a smaller --crop or --image-size, smaller pictures (--set "
-                "min_side=480), --precision bf16-mixed, fewer --workers, or --device cpu.")
+                "learns nearly the same), a smaller --crop or --image-size, smaller pictures "
+                "(--set min_side=480), --precision bf16-mixed, fewer --workers, or --device cpu.")
     if isinstance(error, ValueError):
         return str(error)
     if isinstance(error, OSError):
@@ -1079,6 +1079,8 @@ def train(
     if resume:
         given = {one.name for one in fields(asked)
                  if getattr(ctx.get_parameter_source(one.name), "name", "") == "COMMANDLINE"}
+        given |= {name for name, word in (("devices", "LOCAL_WORLD_SIZE"),
+                                          ("nodes", "GROUP_WORLD_SIZE")) if word in os.environ}
         asked = _as_begun(asked, given, out)
     _train(asked, out, resume, workers, save_every, evaluate)
 

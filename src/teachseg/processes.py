@@ -44,7 +44,7 @@ def average_count(count: int, like: Tensor) -> float | Tensor:
     """
     if world() == 1:
         return float(max(count, 1))
-    all_of_them = torch.tensor(float(count), device=like.device)
+    all_of_them = torch.full((), float(count), device=like.device)
     dist.all_reduce(all_of_them)
     return all_of_them.clamp(min=1) / world()
 

@@ -35,6 +35,7 @@ import inspect
 import json
 import logging
 import math
+import os
 import signal
 import threading
 import time
@@ -390,8 +391,10 @@ def _walk(run: Run) -> None:
     norm = run.fabric.clip_gradients(
         run.module, run.stepper, max_norm=longest, error_if_nonfinite=False
     )
-    # with 16-mixed, an overflow is ordinary: that step is passed over and the losses scaled less
-    if run.config.precision != "16-mixed" and not bool(norm.isfinite()):
+    # with 16-mixed, an overflow is ordinary: that step is passed over and the losses scaled less;
+    # but not for ever
+    scaler = getattr(run.fabric.strategy.precision, "scaler", None)
+    if (scaler is None or scaler.get_scale() < 1) and not bool(norm.isfinite()):
         broken = [name for name, p in run.model.named_parameters()
                   if p.grad is not None and not bool(p.grad.isfinite().all())]
         where = broken[0] if broken else "all weights together"
@@ -482,11 +485,14 @@ def save(run: Run) -> None:
         NotFinite: a weight is not finite; the files of the last save stay.
         ValueError: the files cannot be written; those of the last save stay.
     """
-    if run.folder is None or run.saved == run.step or processes.rank() > 0:
+    if run.folder is None or run.saved == run.step:
         return
     for name, tensor in run.model.state_dict().items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise _not_finite(run, run.step, f"the weights {name} became nan or infinite")
+    if processes.rank() > 0:  # all have looked, as all have the same weights; one writes
+        run.saved = run.step
+        return
     tensors, facts = _state(run)
     save_pair(run.folder / "state", tensors, facts)
     _export(run)
@@ -539,6 +545,10 @@ def _restore(run: Run) -> None:
             state.setdefault(run.names.index(name), {})[key] = tensor
     groups = run.optimizer.state_dict()["param_groups"]
     run.optimizer.load_state_dict({"state": state, "param_groups": groups})
+    for weight, entries in run.optimizer.state.items():  # files know no order in memory
+        for key, value in entries.items():
+            if value.shape == weight.shape and value.stride() != weight.stride():
+                entries[key] = torch.empty_like(weight).copy_(value)
     run.fabric.strategy.precision.load_state_dict(facts["scaler"])
     run.step, run.seconds, run.losses = facts["step"], facts["seconds"], facts["losses"]
     if processes.rank() == 0:
@@ -707,11 +717,17 @@ def _make_fabric(config: TrainConfig) -> Fabric:
                          f"{torch.cuda.device_count()}. Ask for as many as there are.")
     if device == "cpu" and config.precision == "16-mixed":
         raise ValueError("precision='16-mixed' needs a GPU. Pass '32-true' or 'bf16-mixed'.")
+    started = int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else None
+    if started not in (None, config.devices * config.nodes):
+        raise ValueError(f"torchrun started {started} processes, and devices x nodes is "
+                         f"{config.devices} x {config.nodes}. Make them equal.")
     strategy: Any = "auto"
     if config.devices * config.nodes > 1:
         if _IS_INTERACTIVE:
             raise ValueError("A notebook is one process and cannot train on several devices. Use "
                              "the command line: teachseg train --devices N.")
+        # where a process is lost, NCCL would end the others without a word
+        os.environ.setdefault("TORCH_NCCL_BLOCKING_WAIT", "1")
         strategy = DDPStrategy(timeout=PATIENCE, process_group_backend=(
             "nccl" if device == "cuda" else "gloo"))
     fabric = Fabric(accelerator=device, devices=config.devices, num_nodes=config.nodes,

@@ -11,6 +11,7 @@ of a process which does this alone, over what it held before. No line passes or 
 """
 
 import argparse
+import gc
 import json
 import os
 import platform
@@ -132,34 +133,30 @@ def outside_convolutions(work: Callable[[], object], device: str) -> float:
     return 1 - in_them / everything if everything else float("nan")
 
 
-def gpu_peaks(pair: tuple[Callable[[], object], Callable[[], object]]) -> list[float]:
-    """GB at the peak of each, models included."""
-    peaks = []
-    for work in pair:
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-        work()
-        peaks.append(torch.cuda.max_memory_allocated() / 1e9)
-    return peaks
-
-
-def cpu_peaks(size: tuple[int, int], batch: int, what: str) -> list[float]:
-    """GB that a process of its own takes more while it does the work."""
+def peaks_of(device: str, size: tuple[int, int], batch: int, precision: torch.dtype | None,
+             what: str) -> list[float]:
+    """GB at the peak of each, in a process of its own: see the top of this file."""
     peaks = []
     for who in ("ours", "theirs"):
-        words = [sys.executable, __file__, "--peak", who, what, f"{size[0]}x{size[1]}", str(batch)]
+        words = [sys.executable, __file__, "--peak", who, what, f"{size[0]}x{size[1]}", str(batch),
+                 device, "bf16" if precision else "fp32"]
         said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
         peaks.append(float(said.split()[-1]))
     return peaks
 
 
-def print_peak(who: str, what: str, size: tuple[int, int], batch: int) -> None:
-    """What `cpu_peaks` reads."""
-    pair = works("cpu", size, batch, None, what)
+def print_peak(who: str, what: str, size: tuple[int, int], batch: int, device: str,
+               exact: str) -> None:
+    """What `peaks_of` reads."""
+    precision = torch.bfloat16 if exact == "bf16" else None
+    work = works(device, size, batch, precision, what)[who == "theirs"]  # the other one is let go
     before = highest_gb()
+    if device == "cuda":
+        gc.collect()
+        torch.cuda.reset_peak_memory_stats()
     for _ in range(2):
-        pair[who == "theirs"]()
-    print(highest_gb() - before)
+        work()
+    print(torch.cuda.max_memory_allocated() / 1e9 if device == "cuda" else highest_gb() - before)
 
 
 def model_rows(device: str, size: tuple[int, int], batches: list[int], repeats: int) -> list[dict]:
@@ -173,8 +170,7 @@ def model_rows(device: str, size: tuple[int, int], batches: list[int], repeats: 
                 title = f"{name}, {batch} of {size[0]} x {size[1]}, {exact}, {device}"
                 row = compare(title, *pair, repeats=repeats, warmup=1)
                 row["outside_convolutions"] = [outside_convolutions(work, device) for work in pair]
-                row["peak_gb"] = (gpu_peaks(pair) if device == "cuda"
-                                  else cpu_peaks(size, batch, what))
+                row["peak_gb"] = peaks_of(device, size, batch, precision, what)
                 rows.append(row)
                 print(show(row), flush=True)
                 print("    outside convolutions {:.0%} / {:.0%}; peak {:.2f} / {:.2f} GB".format(
@@ -280,7 +276,7 @@ def size_of(text: str) -> tuple[int, int]:
 
 def main() -> None:
     if sys.argv[1:2] == ["--peak"]:
-        print_peak(sys.argv[2], sys.argv[3], size_of(sys.argv[4]), int(sys.argv[5]))
+        print_peak(sys.argv[2], sys.argv[3], size_of(sys.argv[4]), int(sys.argv[5]), *sys.argv[6:])
         return
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawTextHelpFormatter)

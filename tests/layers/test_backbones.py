@@ -203,6 +203,18 @@ def test_a_frozen_norm_keeps_nothing_of_its_map_for_the_way_back():
     torch.testing.assert_close(slope, scale[:, None, None].expand_as(x))
 
 
+def test_a_frozen_norm_stays_in_half_precision():
+    """In training as in prediction; within bf16's three digits of the same in full."""
+    norm, x = FrozenNorm(3), torch.randn(2, 3, 8, 8)
+    norm.weight.copy_(torch.tensor([0.5, 2.0, -1.0]))
+    half = x.bfloat16().requires_grad_()
+    out = norm(half)
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out.float(), norm(x), atol=0.03, rtol=0.01)
+    out.sum().backward()
+    assert half.grad.dtype == torch.bfloat16
+
+
 def test_the_courses_net_is_not_frozen():
     with pytest.raises(ValueError, match="random weights.*load_backbone_weights"):
         freeze(CourseNet(16, (16,), (1,)), 1)

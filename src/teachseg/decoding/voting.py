@@ -306,7 +306,7 @@ def average_masks(
     check_image_size(image_size)
     averages = torch.zeros(len(weights), *image_size, device=boxes.device)
     for where, part in average_tiles(boxes, crops, weights, image_size, average, binarize):
-        averages[where] = part
+        averages[where] = part.to(averages.dtype)
     return averages
 
 

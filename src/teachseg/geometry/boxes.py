@@ -192,8 +192,13 @@ def size_ratio(old: tuple[int, int], new: tuple[int, int]) -> tuple[float, float
 
 def scale_boxes(boxes: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
     """(..., 4) boxes of an image of size old = (height, width) -> of the same image at size new."""
-    right, down = size_ratio(old, new)
-    return boxes * constant((right, down, right, down), boxes)
+    return stretch(boxes, *size_ratio(old, new))
+
+
+def stretch(boxes: Tensor, right: float, down: float) -> Tensor:
+    """(..., 4) boxes, x times `right` and y times `down`."""
+    x, y = boxes[..., 0::2] * right, boxes[..., 1::2] * down
+    return torch.stack([x[..., 0], y[..., 0], x[..., 1], y[..., 1]], dim=-1)
 
 
 def scale_targets(targets: Targets, old: tuple[int, int], new: tuple[int, int]) -> Targets:

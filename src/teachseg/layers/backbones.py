@@ -111,7 +111,8 @@ class FrozenNorm(FrozenBatchNorm2d):
         if x.requires_grad and torch.is_grad_enabled():
             scale = self.weight * (self.running_var + self.eps).rsqrt()
             shift = self.bias - self.running_mean * scale
-            return torch.addcmul(shift[:, None, None], x, scale[:, None, None])
+            y = torch.addcmul(shift[:, None, None], x, scale[:, None, None])
+            return y.to(x.dtype)  # with mixed precision that was half, and the sum is not
         return F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
         )

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from teachseg.geometry.boxes import box_iou, constant, covered_share, encode_boxes
+from teachseg.geometry.boxes import box_iou, covered_share, encode_boxes, stretch
 from teachseg.geometry.masks import cell_shares, crop_masks, paste_masks
 from teachseg.geometry.matching import BACKGROUND, IGNORE, OBJECT, match
 from teachseg.geometry.sampling import sample, sample_counted
@@ -133,7 +133,7 @@ def roi_targets(
     classes = torch.zeros_like(labels)
     classes[:num_positive] = targets.labels[matched_p]
     deltas = encode_boxes(targets.boxes[matched_p], boxes_p, delta_weights)
-    in_masks = boxes_p * constant(mask_frame * 2, boxes_p)
+    in_masks = stretch(boxes_p, *mask_frame)
     crops = crop_masks(targets.masks, in_masks, mask_size, index=matched_p)
     return RoiTargets(boxes, classes, deltas, crops)
 
@@ -243,7 +243,7 @@ def stage_targets(
     positive = (labels > 0).nonzero().flatten()
     own, boxes_p = matched[positive], boxes[positive]
     deltas = encode_boxes(targets.boxes[own].to(boxes.dtype), boxes_p, delta_weights)
-    in_masks = boxes_p * constant(mask_frame * 2, boxes_p)
+    in_masks = stretch(boxes_p, *mask_frame)
     crops = crop_masks(targets.masks, in_masks, mask_size, index=own)
     return StageTargets(labels, matched, deltas, (crops >= binarize).to(boxes.dtype))
 
@@ -271,7 +271,7 @@ def mask_level_labels(
         (R,) int64 in 0..K; never a class where the box's own label is background.
     """
     positive = (asked.labels > 0).nonzero().flatten()
-    in_masks = boxes.detach()[positive] * constant(mask_frame * 2, boxes)
+    in_masks = stretch(boxes.detach()[positive], *mask_frame)
     predicted = paste_masks(crops.detach(), in_masks, tuple(masks.shape[1:])) >= binarize
     real = masks[asked.matched[positive]]
     common, union = (predicted & real).sum(dim=(1, 2)), (predicted | real).sum(dim=(1, 2))
