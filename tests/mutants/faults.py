@@ -169,6 +169,6 @@ FAULTS = [
     Fault(COCO, "from_xywh(torch.tensor([numbers], dtype=torch.float32))",
           "torch.tensor([numbers], dtype=torch.float32)",
           "width and height taken for a corner"),
-    Fault(TARGETS, "return labels.masked_fill(inside & (labels == BACKGROUND), IGNORE)",
-          "return labels.masked_fill(inside, IGNORE)", "objects in a crowd ignored, too"),
+    Fault(TARGETS, "masked_fill(in_crowd(boxes, crowd) & (labels == BACKGROUND), IGNORE)",
+          "masked_fill(in_crowd(boxes, crowd), IGNORE)", "objects in a crowd ignored, too"),
 ]

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from teachseg.datasets.pictures import read_image, read_mask
-from teachseg.datasets.problems import Pictures, stack
+from teachseg.datasets.problems import Pictures
 from teachseg.geometry.masks import masks_to_boxes
 from teachseg.structures import Targets
 
@@ -60,12 +60,12 @@ class Nuclei(Pictures):
         name = self.names[index]
         image = read_image(self._picture(name))
         size = (image.shape[1], image.shape[2])
-        masks = self.folder / name / "masks"
-        if not masks.is_dir():
-            raise ValueError(f"There is no folder {masks}. A picture in which there is nothing "
+        folder = self.folder / name / "masks"
+        if not folder.is_dir():
+            raise ValueError(f"There is no folder {folder}. A picture in which there is nothing "
                              "has an empty one.")
         kept = []
-        for file in sorted(masks.glob("*.png")):
+        for file in sorted(folder.glob("*.png")):
             try:
                 mask = read_mask(file)
             except ValueError as error:
@@ -80,5 +80,6 @@ class Nuclei(Pictures):
                 kept.append(mask)
         if not kept:
             return image, Targets.empty(size)
-        boxes = masks_to_boxes(torch.stack(kept))
-        return image, stack([(box, 1, mask) for box, mask in zip(boxes, kept)], size)
+        masks = torch.stack(kept)
+        labels = torch.ones(len(kept), dtype=torch.int64)
+        return image, Targets(masks_to_boxes(masks), labels, masks)

@@ -31,6 +31,11 @@ from teachseg.structures import Targets, crowd_of
 CROWD_SHARE = 0.7  # what lies in a crowd region this much does not count [Detectron]
 
 
+def in_crowd(boxes: Tensor, crowd: Tensor) -> Tensor:
+    """(A, 4) boxes, taken as numbers, (C, 4) regions of many objects -> (A,) bool."""
+    return covered_share(boxes.detach(), crowd.to(boxes.dtype)) >= CROWD_SHARE
+
+
 def spare_crowd(labels: Tensor, boxes: Tensor, crowd: Tensor | None) -> Tensor:
     """(A,) labels where background that lies in a crowd is IGNOREd: who knows what it is?
 
@@ -39,8 +44,7 @@ def spare_crowd(labels: Tensor, boxes: Tensor, crowd: Tensor | None) -> Tensor:
     """
     if crowd is None or len(crowd) == 0:
         return labels
-    inside = covered_share(boxes.detach(), crowd.to(boxes.dtype)) >= CROWD_SHARE
-    return labels.masked_fill(inside & (labels == BACKGROUND), IGNORE)
+    return labels.masked_fill(in_crowd(boxes, crowd) & (labels == BACKGROUND), IGNORE)
 
 
 class AnchorTargets(NamedTuple):

@@ -42,7 +42,6 @@ from teachseg.geometry.boxes import (
     back_to_original,
     center_size,
     clip_boxes,
-    covered_share,
     decode_boxes,
     from_inclusive,
     scale_targets,
@@ -69,9 +68,9 @@ from teachseg.layers.roi import at_least_float32, roi_warp, to_rois
 from teachseg.layers.rpn import LimitedGradient, RPNHead, inside, proposal_anchors
 from teachseg.learning.losses import class_loss, delta_loss, mask_loss, objectness_loss
 from teachseg.learning.targets import (
-    CROWD_SHARE,
     BoxLabels,
     StageTargets,
+    in_crowd,
     label_boxes,
     mask_level_labels,
     mix_anchor_targets,
@@ -555,7 +554,7 @@ def draw_boxes(
     found = label_boxes(boxes, target, config.roi_positive_iou)
     crowd = crowd_of(target).boxes
     if len(crowd):  # what lies in a crowd is neither an object nor background
-        counts = (found.labels > 0) | (covered_share(boxes.detach(), crowd) < CROWD_SHARE)
+        counts = (found.labels > 0) | ~in_crowd(boxes, crowd)
         boxes, anchors = boxes[counts], anchors[counts]
         found = BoxLabels(*(part[counts] for part in found))
     drawn = sample_boxes(found, config.roi_draw, config.roi_object_share, of_image(generator, i),
