@@ -723,7 +723,7 @@ def _new_model(asked: Training, num_classes: int, load_weights: bool) -> "nn.Mod
         if getattr(config, "frozen_norm", False):
             typer.echo("Note: this backbone's norms are frozen, so without --backbone-weights (say "
                        "IMAGENET1K_V1) it learns slowly.", err=True)
-    elif config.backbone == "course" and not weights.endswith(".safetensors"):
+    elif config.backbone.startswith("course") and not weights.endswith(".safetensors"):
         raise ValueError(f"There are no weights {weights!r} for the course's own small backbone, "
                          "which learns from scratch. Leave --backbone-weights out, or use --config "
                          "paper.")
@@ -1261,6 +1261,134 @@ def recipes_command() -> None:
                    f"{one.pass_gb:g} GB on 2 CPU cores in 32 bits [measured by us: "
                    "data/results/bench_recipes.json]")
     typer.echo("Use one: teachseg train --recipe NAME --data PATH")
+
+
+# ---- tables -------------------------------------------------------------------------------------
+
+tables_app = typer.Typer(
+    no_args_is_help=True, help="The papers' tables in miniature: what they say; run them again.")
+app.add_typer(tables_app, name="tables")
+TABLES_SHIPPED = ROOT / "data" / "results" / "tables"
+TABLES_OWN = Path("runs", "tables")
+
+NamesArgument = Annotated[list[str] | None, typer.Argument(
+    metavar="[NAME]...", help="Of tables.", show_default="all")]
+
+
+def _tables(names: Sequence[str] | None) -> list[Any]:
+    """Tables by their names; all, where none is named."""
+    from teachseg.tables.specs import TABLES, find
+
+    return [find(name) for name in names] if names else list(TABLES.values())
+
+
+def _results_file(folder: Path, table: Any) -> Path:
+    return folder / f"{table.name}.json"
+
+
+@tables_app.command("list")
+def tables_list(
+    results: Annotated[Path, typer.Option(
+        help="Folder of results.", show_default="the course's")] = TABLES_SHIPPED,
+) -> None:
+    """Which tables there are, and how many of their runs."""
+    from teachseg.tables.runs import load_results
+
+    rows = []
+    for table in _tables(None):
+        runs = load_results(_results_file(results, table), table)
+        seeds = sorted({one["seed"] for one in runs})
+        rows.append([table.name, table.paper, str(len(table.cells)), str(len(runs)),
+                     ", ".join(map(str, seeds)) or "-", table.title])
+    _print_table("", ["table", "paper", " cells", " runs", "seeds", "question"], rows)
+    typer.echo("teachseg tables show NAME prints one, teachseg tables run NAME measures it anew.")
+
+
+@tables_app.command("show")
+def tables_show(
+    names: NamesArgument = None,
+    results: Annotated[Path, typer.Option(
+        help="Folder of results.", show_default="the course's")] = TABLES_SHIPPED,
+) -> None:
+    """The paper's numbers beside ours, and what the spread over seeds allows to say."""
+    from teachseg.tables import report
+    from teachseg.tables.runs import load_results
+
+    for table in _tables(names):
+        runs = load_results(_results_file(results, table), table)
+        _print_table(f"{table.title} ({table.name}; {table.measure}, in points)",
+                     ["cell", " paper", " here: mean ± deviation (seeds)"],
+                     report.rows(table, runs))
+        for one in table.compare:
+            typer.echo(f"- {report.sentence(table, runs, one)}")
+        for said in report.divergences(table, runs):
+            typer.echo(f"- {said}")
+        typer.echo(f"Paper: {table.source}. {table.note}".rstrip())
+        typer.echo(f"Runs: {report.where(runs)}.")
+
+
+@tables_app.command("run")
+def tables_run(
+    names: NamesArgument = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each cell.")] = 3,
+    results: Annotated[Path, typer.Option(
+        help="Folder for NAME.json of each table; runs that it holds are not run again.",
+    )] = TABLES_OWN,
+    out: Annotated[Path, typer.Option(help="Folder where trainings are kept.")] = TABLES_OWN,
+    jobs: Annotated[int | None, typer.Option(
+        min=1, help="Trainings at once.", show_default="a core each; 4 on a GPU")] = None,
+    threads: Annotated[int | None, typer.Option(
+        min=1, help="Of each on the CPU.", show_default="all cores shared out")] = None,
+    device: DeviceOption = Device.auto,
+    steps: Annotated[int | None, typer.Option(
+        min=1, help="Of each training.", show_default="the table's")] = None,
+    test_scenes: Annotated[int | None, typer.Option(
+        min=1, help="That each is tested on.", show_default="the table's")] = None,
+) -> None:
+    """Train and test the cells of tables. After Ctrl-C the same command goes on."""
+    from teachseg.storage import make_folder
+    from teachseg.tables import runs as runner
+
+    wanted, where = _tables(names), _pick_device(device)
+    other = {name: value for name, value in (("steps", steps), ("test_scenes", test_scenes))
+             if value is not None}
+    make_folder(results)
+    there = {t.name: runner.load_results(_results_file(results, t), t) for t in wanted}
+    todo = runner.jobs(wanted, range(seeds), there,
+                       lambda table: replace(table.budget, **other))
+    if not todo:
+        typer.echo(f"All runs of {len(wanted)} table(s) with {seeds} seeds are there: "
+                   f"teachseg tables show --results {results}")
+        return
+    workers = jobs or (min(4, runner.cores()) if where == "cuda" else runner.cores())
+    workers = min(workers, len(todo))
+    threads = threads or max(1, runner.cores() // workers)
+    words = ["teachseg", "tables", "run", "NAME", "--seeds", str(seeds)]
+    words += [word for name, value in other.items() for word in (_flag(name), str(value))]
+    by_name = {table.name: table for table in wanted}
+    typer.echo(f"{len(todo)} trainings, {workers} at once, {threads} thread(s) each.")
+    started, done = time.perf_counter(), 0
+    try:
+        for _job, records in runner.run_jobs(todo, out, where, workers, threads):
+            done += 1
+            left = (time.perf_counter() - started) / done * (len(todo) - done) / 60
+            for name, record in records:
+                table = by_name[name]
+                there[name] = [*there[name], record]
+                file = _results_file(results, table)
+                runner.save_results(file, table, there[name],
+                                    shlex.join(words).replace("NAME", name))
+            name, record = records[0]
+            said = (f"diverged: {record['diverged']}" if record["numbers"] is None else
+                    f"{by_name[name].measure} {100 * record['numbers'][by_name[name].measure]:.1f}")
+            more = f" and {len(records) - 1} more cells" if len(records) > 1 else ""
+            typer.echo(f"[{done}/{len(todo)}] {name}: {record['cell']}{more}, seed "
+                       f"{record['seed']}: {said} ({record['training_seconds']:.0f} s); about "
+                       f"{left:.0f} minutes left")
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"Stopped after {done} of {len(todo)} trainings. Those that were "
+                                "running are saved: the same command goes on.") from None
+    typer.echo(shlex.join(["teachseg", "tables", "show", "--results", str(results)]))
 
 
 # ---- predict ------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ def test_every_map_has_the_channels_and_the_stride_that_are_told(name):
 def test_backbones_by_name():
     assert set(BACKBONES) >= {"course", "resnet18", "resnet50", "vgg16", "mobilenet_v2"}
     with pytest.raises(
-        ValueError, match="no backbone 'resnet500'. Choose one of: course, resnet18"
+        ValueError, match="no backbone 'resnet500'. Choose one of: course, course32, resnet18"
     ):
         build_backbone("resnet500")
 

@@ -6,7 +6,7 @@ from torch import nn
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 
-from teachseg.layers.heads import BoxHead, MaskHead, pick_class
+from teachseg.layers.heads import BoxHead, MaskHead, MLPMaskHead, pick_class
 
 
 def test_box_head_equals_torchvision():
@@ -47,6 +47,20 @@ def test_sizes_of_the_papers_heads():
     # four 3 x 3 of 256, a 2 x 2 of 256, 91 masks: 2,360,320 + 285,787
     mask_head = MaskHead(256, 256, 4, 91)
     assert sum(p.numel() for p in mask_head.parameters()) == 2_360_320 + 285_787
+
+
+def test_a_mask_head_of_full_layers():
+    """The paper's larger one: 256 * 14 * 14 -> 1024 -> 1024 -> 80 * 28^2."""
+    head = MLPMaskHead(3, 2, 5, 4)
+    assert head(torch.rand(6, 3, 2, 2)).shape == (6, 4, 4, 4)
+    expected = (3 * 4 + 1) * 5 + (5 + 1) * 5 + (5 + 1) * 4 * 16
+    assert sum(p.numel() for p in head.parameters()) == expected
+    # a mask's pixels lie row by row: bias i is pixel i of mask 0, then mask 1 begins
+    nn.init.zeros_(head.masks.weight)
+    head.masks.bias.data = torch.arange(64.0)
+    said = head(torch.rand(1, 3, 2, 2))[0]
+    assert said[0, 1, 2] == 6 and said[1, 0, 0] == 16
+    assert head(torch.zeros(0, 3, 2, 2)).shape == (0, 4, 4, 4)
 
 
 @pytest.mark.parametrize("num_convs", [0, 1])

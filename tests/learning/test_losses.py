@@ -9,6 +9,7 @@ from torch.autograd import gradcheck
 
 from teachseg.learning.losses import (
     class_loss,
+    competing_mask_loss,
     delta_loss,
     mask_loss,
     mean_or_zero,
@@ -82,6 +83,34 @@ def test_class_loss_by_hand():
     logits = torch.tensor([[LN2, 0.0, 0.0], [LN2, 0.0, 0.0]])
     loss = class_loss(logits, torch.tensor([0, 2]))
     torch.testing.assert_close(loss, torch.tensor((LN2 + 2 * LN2) / 2))
+
+
+def test_masks_that_compete_for_pixels_by_hand():
+    """Shares 1/8, 2/8, 5/8 of background and two classes."""
+    logits = torch.tensor([1.0, 2.0, 5.0]).log()[None, :, None, None].expand(1, 3, 1, 2)
+    labels = torch.tensor([2])
+    # first pixel all object, second all background
+    loss = competing_mask_loss(logits, torch.tensor([[[1.0, 0.0]]]), labels)
+    assert loss.item() == pytest.approx((math.log(8 / 5) + math.log(8)) / 2)
+    # half covered: half of each
+    half = competing_mask_loss(logits, torch.full((1, 1, 2), 0.5), labels)
+    assert half.item() == pytest.approx(loss.item())
+    # shared out over another number of pixels; and of nothing it is 0, on the graph
+    shared = competing_mask_loss(logits, torch.tensor([[[1.0, 0.0]]]), labels, 4)
+    assert shared.item() == pytest.approx(loss.item() / 2)
+    nothing = torch.zeros(0, 3, 2, 2, requires_grad=True)
+    empty = competing_mask_loss(nothing, torch.zeros(0, 2, 2), torch.zeros(0, dtype=torch.int64))
+    assert empty.item() == 0 and empty.requires_grad
+
+
+def test_masks_that_compete_are_cross_entropy():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 6, 3, 3, generator=generator)
+    crops = (torch.rand(4, 3, 3, generator=generator) < 0.5).float()
+    labels = torch.tensor([1, 5, 2, 2])
+    wanted = (crops * labels[:, None, None]).long()
+    expected = torch.nn.functional.cross_entropy(logits, wanted)
+    torch.testing.assert_close(competing_mask_loss(logits, crops, labels), expected)
 
 
 def test_mask_loss_by_hand():

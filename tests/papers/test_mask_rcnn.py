@@ -23,6 +23,7 @@ from teachseg.papers.mask_rcnn import (
     predict,
     propose_boxes,
     rename_from_torchvision,
+    roi_operator,
     see,
     trace,
     training_losses,
@@ -313,6 +314,12 @@ def test_names_by_hand():
         ({"roi_operator": "crop"}, "roi_operator='crop' is not known: choose one of align, warp"),
         ({"anchor_strides": "both"}, "anchor_strides='both'.*level, image"),
         ({"paste": "opencv"}, "paste='opencv'.*exact, torchvision"),
+        ({"roi_aggregate": "sum"}, "roi_aggregate='sum'.*average, max"),
+        ({"mask_head": "fc"}, "mask_head='fc'.*conv, mlp"),
+        ({"mask_classes": "softmax"}, "mask_classes='softmax'.*apart, compete"),
+        ({"roi_aggregate": "max", "roi_operator": "torchvision"}, "torchvision's RoIAlign can do"),
+        ({"roi_aggregate": "max", "sampling_ratio": 0}, "Name a number of 1 or more"),
+        ({"mask_classes": "compete", "class_agnostic_masks": True}, "a mask for each class"),
     ],
 )
 def test_settings_that_are_not_known(changes, words):
@@ -472,6 +479,88 @@ def test_the_mask_target_stays_in_the_images_pixels_when_it_is_resized():
     assert halved.boxes.tolist() == [[5, 10, 25, 20]]
     assert bool((plain.crops == 1).all())
     torch.testing.assert_close(plain.crops, halved.crops)
+
+
+def read_ramp(**changes):
+    """One bin of the box (2, 2, 6, 6) on a map whose cells hold their column, at stride 1."""
+    ramp = torch.arange(10.0).expand(1, 1, 10, 10).contiguous()
+    config = dataclasses.replace(SMALL, **changes)
+    return roi_operator(config, 1)(ramp, torch.tensor([[0, 2.0, 2.0, 6.0, 6.0]]), 1.0).item()
+
+
+@pytest.mark.parametrize("changes, value", [
+    # RoIAlign: the box begins at 1.5 in cell middles, its two points lie 1 and 3 further
+    ({"roi_operator": "align"}, 3.5),
+    ({"roi_operator": "align", "roi_aggregate": "max"}, 4.5),
+    ({"roi_operator": "align", "roi_aggregate": "max", "sampling_ratio": 4}, 5.0),
+    # RoIWarp: its points are at the beginnings of halves, 2 and 4
+    ({"roi_operator": "warp"}, 3.0),
+    ({"roi_operator": "warp", "roi_aggregate": "max"}, 4.0),
+    # RoIPool: the largest of cells 2 to 6
+    ({"roi_operator": "pool"}, 6.0),
+])
+def test_points_of_a_bin_by_hand(changes, value):
+    assert read_ramp(**changes) == pytest.approx(value)
+
+
+def test_a_rounded_warp_begins_at_a_whole_cell():
+    ramp = torch.arange(10.0).expand(1, 1, 10, 10).contiguous()
+    box = torch.tensor([[0, 2.4, 2.0, 6.4, 6.0]])
+    for rounding, value in ((False, 3.4), (True, 3.0)):
+        config = dataclasses.replace(SMALL, roi_operator="warp", warp_rounding=rounding)
+        assert roi_operator(config, 1)(ramp, box, 1.0).item() == pytest.approx(value)
+
+
+@pytest.mark.parametrize("stride", [4, 8, 16])
+def test_boxes_are_read_from_the_levels_that_are_named(stride, scenes):
+    model = small_model(roi_levels=(stride,))
+    levels = [torch.full((1, 32, 64 // s, 64 // s), float(s)) for s in (4, 8, 16)]
+    boxes = [torch.tensor([[8.0, 8, 24, 24], [0, 0, 64, 64]])]
+    read = mask_rcnn.read_boxes(model, levels, boxes, 2)
+    assert read.shape == (2, 32, 2, 2) and bool((read == stride).all())
+    losses = training_losses(model, [scenes[0][0]], [scenes[0][1]], chance())
+    assert all(bool(loss.isfinite()) for loss in losses.values())
+
+
+def test_levels_that_are_not_there():
+    for levels in ((32,), ()):
+        with pytest.raises(ValueError, match=r"roi_levels=.*can be read from the strides 4, 8, 16"):
+            MaskRCNN(dataclasses.replace(SMALL, roi_levels=levels))
+
+
+def test_a_backbone_down_to_stride_32(scenes):
+    model = small_model()
+    deep = MaskRCNN(dataclasses.replace(SMALL, backbone="course32", multiple_of=32,
+                                        anchor_sizes=(8, 16, 32, 48), roi_levels=(32,)))
+    assert deep.strides == (4, 8, 16, 32) and model.strides == (4, 8, 16)
+    check_detections(predict(deep.eval(), [scenes[0][0]])[0], 64, 64)
+
+
+@pytest.mark.parametrize("changes", [
+    {"mask_classes": "compete"}, {"mask_head": "mlp", "mask_hidden": 16},
+    {"roi_aggregate": "max"},
+    {"roi_operator": "warp", "roi_aggregate": "max", "warp_rounding": True},
+])
+def test_the_tables_cells_train_and_predict(changes, scenes):
+    model = small_model(**changes)
+    losses = training_losses(model, [scenes[0][0]], [scenes[0][1]], chance())
+    total(losses).backward()
+    assert losses["mask"] > 0
+    assert all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters())
+    check_detections(predict(model.eval(), [scenes[0][0]])[0], 64, 64)
+
+
+def test_masks_that_compete_by_hand():
+    """Logits (0, ln 2, ln 5) of background and two classes: shares 1/8, 2/8, 5/8."""
+    logits = torch.tensor([1.0, 2.0, 5.0]).log()[None, :, None, None]
+    apart = dataclasses.replace(SMALL, num_classes=2)
+    compete = dataclasses.replace(apart, mask_classes="compete")
+    one, two = torch.tensor([1]), torch.tensor([2])
+    assert mask_rcnn.mask_crops(compete, logits, one).item() == pytest.approx(2 / 8)
+    assert mask_rcnn.mask_crops(compete, logits, two).item() == pytest.approx(5 / 8)
+    # apart, what the other class says does not matter: 2 / (1 + 2), 5 / (1 + 5)
+    assert mask_rcnn.mask_crops(apart, logits, one).item() == pytest.approx(2 / 3)
+    assert mask_rcnn.mask_crops(apart, logits, two).item() == pytest.approx(5 / 6)
 
 
 @pytest.mark.parametrize("operator", ["pool", "warp"])

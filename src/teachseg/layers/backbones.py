@@ -13,6 +13,7 @@ Lesson: 03
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -230,6 +231,7 @@ class MobileNetV2(Cut):
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "course": CourseNet,
+    "course32": partial(CourseNet, channels=(64, 128, 192, 256), blocks=(1, 2, 2, 1)),
     "resnet18": lambda **options: ResNet("resnet18", **options),
     "resnet50": lambda **options: ResNet("resnet50", **options),
     "resnet101": lambda **options: ResNet("resnet101", **options),
@@ -242,7 +244,8 @@ def build_backbone(name: str, **options) -> nn.Module:
     """A backbone by its name in `BACKBONES`, with random weights.
 
     Args:
-        options: for "course" those of `CourseNet`; for the others `frozen_norm`, whether batch
+        options: for "course" those of `CourseNet` ("course32" is the same, one stage deeper, to
+            stride 32); for the others `frozen_norm`, whether batch
             normalisation keeps the pretrained statistics, as all three papers do; for "vgg16" also
             `ceil_mode`, for the resnets `dilated` and `c4`, see there.
     """

@@ -77,6 +77,31 @@ class MaskHead(nn.Module):
         return self.masks(F.relu(self.upsample(x), inplace=True))
 
 
+class MLPMaskHead(nn.Module):
+    """Two fully connected layers, then all pixels of all masks at once: what the convolutions are
+    compared with.   [Mask R-CNN, Table 2e: 1024, 1024, 80 * 28^2]
+
+    A pixel of the mask may depend on all of the box, and where it lies is not kept by the layers
+    but must be learned.
+
+    Args:
+        size: S, bins a side of what is read from a box; the mask has 2S.
+    """
+
+    def __init__(self, in_channels: int, size: int, hidden: int, num_masks: int):
+        super().__init__()
+        self.side = 2 * size
+        self.fc1 = nn.Linear(in_channels * size * size, hidden)
+        self.fc2 = nn.Linear(hidden, hidden)
+        self.masks = nn.Linear(hidden, num_masks * self.side**2)
+
+    def forward(self, roi_features: Tensor) -> Tensor:
+        """(R, C, S, S) -> mask logits (R, num_masks, 2S, 2S)"""
+        x = F.relu(self.fc1(roi_features.flatten(1)))
+        x = F.relu(self.fc2(x))
+        return self.masks(x).unflatten(1, (-1, self.side, self.side))
+
+
 def pick_class(mask_logits: Tensor, labels: Tensor) -> Tensor:
     """The mask of each box's own class: the k-th, and no other.   [Mask R-CNN, section 3]
 

@@ -82,6 +82,24 @@ def mask_loss(mask_logits: Tensor, crops: Tensor, count: Count = None) -> Tensor
     return mean_or_zero(terms, count)
 
 
+def competing_mask_loss(
+    mask_logits: Tensor, crops: Tensor, labels: Tensor, count: Count = None
+) -> Tensor:
+    """Mean cross-entropy of a softmax over the classes of each pixel: what Mask R-CNN did away with
+    in favour of `mask_loss`.   [Mask R-CNN, section 3 and Table 2b, "softmax"]
+
+    A pixel of the object is of the box's class, any other is background; where the object covers a
+    part of the pixel, both are asked for by their shares.
+
+    Args:
+        mask_logits: (P, K+1, M, M). crops: (P, M, M) in [0, 1]. labels: (P,) int64 in 1..K.
+        count: see `mean_or_zero`; of pixels.
+    """
+    log_probs = mask_logits.log_softmax(dim=1)
+    own = log_probs[torch.arange(len(labels), device=labels.device), labels]
+    return mean_or_zero(-(crops * own + (1 - crops) * log_probs[:, 0]), count)
+
+
 def pair_weights(instance_sizes: Tensor) -> Tensor:
     """w_pq: inversely proportional to the sizes of both pixels' instances, summing to 1.
     [deep metric learning paper, Eq. 2, as others quote it]

@@ -22,6 +22,8 @@ in lessons/deviations.md, and each choice is a setting.
 Lesson: 30 (embeddings, pair loss), 31 (masks, classes), 32 (choice of seeds), 33 (train and test)
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -30,6 +32,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from teachseg.checks import check_images, check_targets
+from teachseg.costs import Laps
 from teachseg.datasets.batch import batch_images, resize
 from teachseg.decoding.seeds import (
     Choice,
@@ -165,7 +168,7 @@ class DeepMetric(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
-        if config.backbone == "course":
+        if config.backbone.startswith("course"):
             options = {"stem_map": config.merge_channels is not None}
         else:
             options = {"frozen_norm": config.frozen_norm}
@@ -450,6 +453,31 @@ def decode(model: DeepMetric, seen: Seen, i: int) -> tuple[Grown, Detections]:
     grown = grow(model.config, embeddings, class_probs)
     return grown, to_detections(model.config, embeddings, grown, model.stride, seen.sizes[i],
                                 seen.originals[i])
+
+
+@torch.inference_mode()
+def stage_times(
+    model: DeepMetric, image: Tensor, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
+    """Seconds that each part of `predict` takes on one image.
+
+    Args:
+        image: (3, H, W) in [0, 1]. clock: gives seconds.
+
+    Returns:
+        "network" (backbone and both heads), "seeds" (choice, growth, duplicates), "masks" (in the
+        image's pixels); their sum is the whole time. A GPU is waited for after each part.
+    """
+    check_images([image])
+    laps = Laps(clock, image.device)
+    seen = see(model, [image])
+    laps.done("network")
+    embeddings, class_probs = own_cells(seen, 0, model.stride)
+    grown = grow(model.config, embeddings, class_probs)
+    laps.done("seeds")
+    to_detections(model.config, embeddings, grown, model.stride, seen.sizes[0], seen.originals[0])
+    laps.done("masks")
+    return laps.seconds
 
 
 @torch.inference_mode()

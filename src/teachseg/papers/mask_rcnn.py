@@ -15,15 +15,18 @@ the image that it was given.
 Lesson: 21 (heads and losses), 22 (training and testing)
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision import ops
 
 from teachseg.checks import check_images, check_targets
+from teachseg.costs import Laps
 from teachseg.datasets.batch import batch_images, resize
 from teachseg.decoding.instances import ScoredBoxes, decode_detections, paste_binary, paste_probs
 from teachseg.geometry.anchors import cell_anchors, grid_anchors
@@ -36,10 +39,16 @@ from teachseg.layers.backbones import (
     build_backbone,
 )
 from teachseg.layers.fpn import FPN, assign_levels, read_pyramid
-from teachseg.layers.heads import BoxHead, MaskHead, PooledBoxHead, pick_class
+from teachseg.layers.heads import BoxHead, MaskHead, MLPMaskHead, PooledBoxHead, pick_class
 from teachseg.layers.roi import roi_align, roi_pool, roi_warp, to_rois
 from teachseg.layers.rpn import RPNHead, propose
-from teachseg.learning.losses import class_loss, delta_loss, mask_loss, objectness_loss
+from teachseg.learning.losses import (
+    class_loss,
+    competing_mask_loss,
+    delta_loss,
+    mask_loss,
+    objectness_loss,
+)
 from teachseg.learning.targets import RoiTargets, roi_targets, rpn_targets
 from teachseg.processes import average_count
 from teachseg.structures import Detections, Proposals, Targets, crowd_of
@@ -91,8 +100,13 @@ class Config:
     roi_object_share: float = 0.25    # "a ratio of 1:3 of positive to negatives"
     roi_positive_iou: float = 0.5
     delta_weights: tuple[float, float, float, float] = (10, 10, 5, 5)  # 1 / standard deviations
+    roi_levels: tuple[int, ...] | None = None  # strides of the maps that boxes are read from, one
+                                      # or several, finest first; None: all of the pyramid
     roi_operator: str = "align"       # or "warp", "pool"; "torchvision": its compiled RoIAlign
     sampling_ratio: int = 2           # 2 x 2 points a bin                          [section 3]
+    roi_aggregate: str = "average"    # of a bin's points, or "max"; "pool" is always "max"
+                                      #                                             [Table 2c]
+    warp_rounding: bool = False       # "warp" puts the box on whole cells first [MNC's code]
     aligned: bool = True              # pixel centers at half; torchvision: False
     box_size: int = 7                 # bins a side                                 [Fig. 4]
     mask_size: int = 14               # its mask has twice as many                  [Fig. 4]
@@ -102,6 +116,9 @@ class Config:
     mask_channels: int = 256
     mask_convs: int = 4
     class_agnostic_masks: bool = False  # one mask for all classes               [its ablations]
+    mask_head: str = "conv"           # or "mlp": fully connected                   [Table 2e]
+    mask_hidden: int = 1024           # of "mlp"
+    mask_classes: str = "apart"       # "compete": a pixel is one class's           [Table 2b]
 
     # losses and decoding
     box_beta: float = 1 / 9           # of smooth L1
@@ -119,10 +136,24 @@ class Config:
             ("roi_operator", self.roi_operator, ("align", "warp", "pool", "torchvision")),
             ("anchor_strides", self.anchor_strides, ("level", "image")),
             ("paste", self.paste, ("exact", "torchvision")),
+            ("roi_aggregate", self.roi_aggregate, ("average", "max")),
+            ("mask_head", self.mask_head, ("conv", "mlp")),
+            ("mask_classes", self.mask_classes, ("apart", "compete")),
         ):
             if value not in known:
                 raise ValueError(f"{name}={value!r} is not known: choose one of "
                                  f"{', '.join(known)}.")
+        if self.roi_aggregate == "max" and self.roi_operator == "torchvision":
+            raise ValueError("roi_aggregate='max' is not what torchvision's RoIAlign can do: take "
+                             "roi_operator='align'.")
+        if self.sampling_ratio < 1 and (self.roi_aggregate, self.roi_operator) != (
+            "average", "align"
+        ) and self.roi_operator not in ("pool", "torchvision"):
+            raise ValueError(f"sampling_ratio={self.sampling_ratio}: as many points as a bin has "
+                             "cells can only be averaged by RoIAlign. Name a number of 1 or more.")
+        if self.mask_classes == "compete" and self.class_agnostic_masks:
+            raise ValueError("mask_classes='compete' needs a mask for each class: leave "
+                             "class_agnostic_masks=False.")
 
     @classmethod
     def paper(cls, num_classes: int) -> "Config":
@@ -162,7 +193,8 @@ class MaskRCNN(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
-        options = {} if config.backbone == "course" else {"frozen_norm": config.frozen_norm}
+        ours = config.backbone.startswith("course")
+        options = {} if ours else {"frozen_norm": config.frozen_norm}
         options |= {"c4": True} if config.c4 else {}
         self.normalize = Normalize(config.mean, config.std)
         self.backbone = build_backbone(config.backbone, **options)
@@ -181,7 +213,14 @@ class MaskRCNN(nn.Module):
             self.box_head = BoxHead(channels, config.box_size, config.box_hidden,
                                     config.num_classes)
         num_masks = 1 if config.class_agnostic_masks else config.num_classes + 1
-        self.mask_head = MaskHead(channels, config.mask_channels, config.mask_convs, num_masks)
+        if config.mask_head == "mlp":
+            self.mask_head = MLPMaskHead(channels, config.mask_size, config.mask_hidden, num_masks)
+        else:
+            self.mask_head = MaskHead(channels, config.mask_channels, config.mask_convs, num_masks)
+        unknown = sorted(set(config.roi_levels or ()) - set(self.strides))
+        if unknown or config.roi_levels == ():
+            raise ValueError(f"roi_levels={config.roi_levels}: boxes can be read from the strides "
+                             f"{', '.join(map(str, self.strides))}. Name one or more of these.")
 
 
 def anchor_sizes(config: Config, num_levels: int) -> list[tuple[float, ...]]:
@@ -259,16 +298,25 @@ def propose_boxes(config: Config, seen: Seen, pre_nms: int, post_nms: int) -> li
 
 
 def roi_operator(config: Config, size: int) -> Callable[[Tensor, Tensor, float], Tensor]:
-    """How boxes are read, `size` bins a side: (features, rois, spatial scale) -> (R, C, S, S)."""
+    """How boxes are read, `size` bins a side: (features, rois, spatial scale) -> (R, C, S, S).
+
+    RoIWarp and RoIAlign look at n x n points a bin, n being `sampling_ratio`. Where not their mean
+    is wanted from RoIAlign itself, the points are read as n S bins of one point each, which lie in
+    the same places, and then gathered.
+    """
     how = {"sampling_ratio": config.sampling_ratio, "aligned": config.aligned}
+    n = config.sampling_ratio
+    gather = F.max_pool2d if config.roi_aggregate == "max" else F.avg_pool2d
 
     def read(features: Tensor, rois: Tensor, scale: float) -> Tensor:
         if config.roi_operator == "pool":
             return roi_pool(features, rois, size, scale)
         if config.roi_operator == "warp":
-            return roi_warp(features, rois, size, scale)
+            return gather(roi_warp(features, rois, n * size, scale, config.warp_rounding), n)
         if config.roi_operator == "torchvision":  # adds up in another order: the last digits differ
             return ops.roi_align(features, rois, size, scale, **how)
+        if config.roi_aggregate == "max":
+            return gather(roi_align(features, rois, n * size, scale, 1, config.aligned), n)
         return roi_align(features, rois, size, scale, **how)
 
     return read
@@ -288,11 +336,12 @@ def read_boxes(model: MaskRCNN, levels: list[Tensor], boxes: list[Tensor], size:
     if config.c4:
         read = roi_operator(config, size)
         return model.backbone.layer4(read(levels[0], rois, 1 / model.strides[0]))
-    levels = levels[: len(model.strides)]
+    strides = config.roi_levels or model.strides
+    levels = [levels[model.strides.index(stride)] for stride in strides]
     level_of = assign_levels(
         rois[:, 1:], len(levels), config.canonical_side, config.canonical_level
     )
-    return read_pyramid(levels, model.strides, rois, level_of, roi_operator(config, size))
+    return read_pyramid(levels, strides, rois, level_of, roi_operator(config, size))
 
 
 def rpn_losses(
@@ -379,10 +428,25 @@ def training_losses(
     # 4. The mask branch, over the positive ones, each on the mask of its class alone.
     positive_boxes = [d.boxes[: len(d.crops)] for d in drawn]
     roi_features = read_boxes(model, seen.levels, positive_boxes, config.mask_size)
-    mask_logits = pick_class(model.mask_head(roi_features), labels[positive])
+    mask_logits = model.mask_head(roi_features).float()
     crops = torch.cat([d.crops for d in drawn])
-    losses["mask"] = mask_loss(mask_logits.float(), crops, average_count(crops.numel(), crops))
+    pixels = average_count(crops.numel(), crops)
+    if config.mask_classes == "compete":
+        losses["mask"] = competing_mask_loss(mask_logits, crops, labels[positive], pixels)
+    else:
+        losses["mask"] = mask_loss(pick_class(mask_logits, labels[positive]), crops, pixels)
     return losses
+
+
+def mask_crops(config: Config, mask_logits: Tensor, labels: Tensor) -> Tensor:
+    """(D, K+1, M, M) logits -> (D, M, M) in [0, 1]: each box's mask, of its class.
+
+    With a sigmoid, what other classes say of a pixel does not matter; with a softmax over them
+    ("compete") it does.   [Mask R-CNN, section 3; Table 2b]
+    """
+    if config.mask_classes == "compete":
+        return pick_class(mask_logits.float().softmax(dim=1), labels)
+    return pick_class(mask_logits, labels).float().sigmoid()
 
 
 class Answer(NamedTuple):
@@ -398,10 +462,17 @@ class Answer(NamedTuple):
     crops: list[Tensor]  # (D_i, M, M) each box's own mask, in [0, 1]
 
 
-def answer(model: MaskRCNN, seen: Seen) -> Answer:
-    """Proposals -> box branch -> suppression -> mask branch on what is left.  [section 3.1]"""
+def answer(
+    model: MaskRCNN, seen: Seen, done: Callable[[str], object] = lambda part: None
+) -> Answer:
+    """Proposals -> box branch -> suppression -> mask branch on what is left.  [section 3.1]
+
+    Args:
+        done: is called with the name of each part when that is done.
+    """
     config = model.config
     proposals = propose_boxes(config, seen, config.pre_nms_test, config.post_nms_test)
+    done("proposals")
     counts = [len(p.boxes) for p in proposals]
     box_features = read_boxes(model, seen.levels, [p.boxes for p in proposals], config.box_size)
     class_logits, deltas = model.box_head(box_features)
@@ -420,9 +491,11 @@ def answer(model: MaskRCNN, seen: Seen) -> Answer:
             class_logits.split(counts), deltas.split(counts), proposals, seen.sizes
         )
     ]
+    done("box branch")
     mask_features = read_boxes(model, seen.levels, [f.boxes for f in found], config.mask_size)
     mask_logits = model.mask_head(mask_features)
-    crops = pick_class(mask_logits, torch.cat([f.labels for f in found])).float().sigmoid()
+    crops = mask_crops(config, mask_logits, torch.cat([f.labels for f in found]))
+    done("mask branch")
     return Answer(
         proposals,
         box_features,
@@ -433,6 +506,28 @@ def answer(model: MaskRCNN, seen: Seen) -> Answer:
         mask_logits,
         list(crops.split([len(f.boxes) for f in found])),
     )
+
+
+@torch.inference_mode()
+def stage_times(
+    model: MaskRCNN, image: Tensor, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
+    """Seconds that each part of `predict` takes on one image.
+
+    Args:
+        image: (3, H, W) in [0, 1]. clock: gives seconds.
+
+    Returns:
+        "network" (backbone, pyramid, the RPN's head), "proposals", "box branch", "mask branch",
+        "pasting"; their sum is the whole time. A GPU is waited for after each part.
+    """
+    check_images([image])
+    laps = Laps(clock, image.device)
+    seen = see(model, [image])
+    laps.done("network")
+    detect(model, seen, answer(model, seen, laps.done))
+    laps.done("pasting")
+    return laps.seconds
 
 
 @torch.inference_mode()
@@ -448,7 +543,11 @@ def predict(model: MaskRCNN, images: list[Tensor]) -> list[Detections]:
     """
     check_images(images)
     seen = see(model, images)
-    said = answer(model, seen)
+    return detect(model, seen, answer(model, seen))
+
+
+def detect(model: MaskRCNN, seen: Seen, said: Answer) -> list[Detections]:
+    """What the heads said, in the pixels of the images as they were given."""
     detections = []
     for found, crops, size, original in zip(said.found, said.crops, seen.sizes, seen.originals):
         boxes = back_to_original(found.boxes, size, original)

@@ -34,6 +34,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from teachseg.checks import check_images, check_targets
+from teachseg.costs import Laps
 from teachseg.datasets.batch import batch_images, resize
 from teachseg.decoding.instances import paste_binary
 from teachseg.decoding.voting import mask_voting
@@ -224,7 +225,8 @@ class MNC(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
-        options = {} if config.backbone == "course" else {"frozen_norm": config.frozen_norm}
+        ours = config.backbone.startswith("course")
+        options = {} if ours else {"frozen_norm": config.frozen_norm}
         if config.backbone == "vgg16":
             options["ceil_mode"] = config.ceil_pooling
         self.normalize = Normalize(config.mean, config.std)
@@ -821,12 +823,8 @@ def stage_times(
         has no row for stage 1. A GPU is waited for after each stage.
     """
     check_images([image])
-    names, times = {"features": "conv", "voting": "others"}, {}
-    started = clock()
+    names = {"features": "conv", "voting": "others"}
+    laps = Laps(clock, image.device)
     for stage, _ in walk(model, [image]):
-        if image.device.type == "cuda":
-            torch.cuda.synchronize(image.device)
-        now = clock()
-        times[names.get(stage, stage)] = now - started
-        started = now
-    return times
+        laps.done(names.get(stage, stage))
+    return laps.seconds
