@@ -15,13 +15,13 @@ SOURCE = Path(__file__).parents[1] / "src" / "teachseg"
 
 FLOORS = {
     "cli": 7,
-    "explore": 6, "exercises": 6,
+    "explore": 6, "exercises": 6, "tables": 6,
     "plot": 5, "checkpoints": 5, "recipes": 5,
     "papers": 4,
     "layers": 3, "learning": 3, "decoding": 3,
-    "datasets": 2, "evaluate": 2, "train": 2,
+    "datasets": 2, "evaluate": 2, "train": 2, "mistakes": 2,
     "geometry": 1,
-    "structures": 0, "checks": 0, "storage": 0, "processes": 0,
+    "structures": 0, "checks": 0, "storage": 0, "processes": 0, "costs": 0,
 }  # fmt: skip
 
 SIDEWAYS = {  # the few steps along one floor, and why

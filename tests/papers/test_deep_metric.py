@@ -28,6 +28,7 @@ from teachseg.papers.deep_metric import (
     see,
     seed_loss,
     seed_weight,
+    stage_times,
     to_image,
     trace,
     training_losses,
@@ -575,6 +576,12 @@ def test_memory_of_training_does_not_grow_with_pairs_of_pixels(model):
             total(training_losses(model, [image], [target], chance())).backward()
         largest.append(mode.numel)
     assert largest[1] <= 4 * largest[0] < (64 * 64) ** 2 / 16
+
+
+def test_times_of_its_parts(model):
+    ticks = iter(range(100))
+    times = stage_times(model, torch.rand(3, 64, 64), clock=lambda: next(ticks))
+    assert times == dict.fromkeys(["network", "seeds", "masks"], 1)
 
 
 def test_decode_of_a_seen_batch(model):

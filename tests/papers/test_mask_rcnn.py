@@ -25,6 +25,7 @@ from teachseg.papers.mask_rcnn import (
     rename_from_torchvision,
     roi_operator,
     see,
+    stage_times,
     trace,
     training_losses,
 )
@@ -561,6 +562,13 @@ def test_masks_that_compete_by_hand():
     # apart, what the other class says does not matter: 2 / (1 + 2), 5 / (1 + 5)
     assert mask_rcnn.mask_crops(apart, logits, one).item() == pytest.approx(2 / 3)
     assert mask_rcnn.mask_crops(apart, logits, two).item() == pytest.approx(5 / 6)
+
+
+def test_times_of_its_parts(model, scenes):
+    ticks = iter(range(100))
+    times = stage_times(model, scenes[0][0], clock=lambda: next(ticks))
+    rows = ["network", "proposals", "box branch", "mask branch", "pasting"]
+    assert times == dict.fromkeys(rows, 1)  # this clock moves by one at each look
 
 
 @pytest.mark.parametrize("operator", ["pool", "warp"])

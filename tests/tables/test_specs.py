@@ -1,4 +1,4 @@
-"""The tables as data: every cell is a model, every comparison has its cells; the paper's numbers."""
+"""The tables as data: every cell is a model, comparisons have their cells; the papers' numbers."""
 
 from dataclasses import replace
 

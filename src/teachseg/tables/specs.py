@@ -80,7 +80,7 @@ class Table:
 # Boxes of scenes of 256 x 256 are 2 to 8 cells wide at stride 16, and half as many at stride 32.
 LARGE = Budget(steps=400, batch_size=3, learning_rate=2e-3, image_size=256)
 BOXES = Budget(steps=250, batch_size=6, learning_rate=2e-3)
-PIXELS = Budget(steps=450, batch_size=6, learning_rate=2e-3)
+PIXELS = Budget(steps=350, batch_size=6, learning_rate=2e-3)
 
 # ---- Mask R-CNN ---------------------------------------------------------------------------------
 
