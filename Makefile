@@ -10,7 +10,7 @@ VENV := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n $(WORKERS) --dist loadscope
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-fast test-notebooks mutants notebooks data bench python base ready
+.PHONY: help lab test test-fast test-notebooks mutants notebooks data quotes bench python base ready
 
 help:
 	@echo "make lab             open the course in JupyterLab (the first time: sets up .venv)"
@@ -20,6 +20,7 @@ help:
 	@echo "make mutants         plant faults in the library; unit tests must find each, notebooks most"
 	@echo "make notebooks       make the notebooks' stored outputs again"
 	@echo "make data            bring the table of files in data/README.md up to date"
+	@echo "make quotes          bring what the lessons quote from notebooks and results up to date"
 	@echo "make bench           compare speed and accuracy with torchvision (prints ratios; many minutes)"
 	@echo "Another Python: make lab PYTHON=python3.12        More test workers: make test WORKERS=8"
 
@@ -46,6 +47,9 @@ notebooks: ready
 
 data: base
 	$(VENV)/python scripts/list_data.py
+
+quotes: base
+	$(VENV)/python scripts/quote_results.py
 
 bench: ready
 	$(VENV)/python tests/bench/run.py $(BENCH)

@@ -26,6 +26,7 @@ FLOORS = {
 
 SIDEWAYS = {  # the few steps along one floor, and why
     ("checks", "structures"): "a check of Targets has to know what Targets are",
+    ("explore", "tables"): "one explorer draws the tables' records",
     ("train", "datasets"): "batches are collated and flipped by those who know what an item is",
 }
 

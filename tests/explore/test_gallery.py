@@ -33,29 +33,30 @@ def scene(kind: str = "crossing") -> Answered:
 
 
 def test_what_it_says_by_hand():
-    frame = gallery_frame([scene()], NAMES, 0, "poor", 0.5)
+    frame = gallery_frame([scene()], NAMES, "crossing", 0, "poor", 0.5)
     assert frame.caption == (
-        "Scene 0 (crossing), poor, score at least 0.5. Objects: 2 merged. Detections: 1 merged, "
-        "1 nothing. Found of 2: good 2, poor 0.")
-    frame = gallery_frame([scene()], NAMES, 0, "good", 0.7)
+        "Scene 0 of kind crossing, poor, score at least 0.5. Objects: 2 merged. Detections: "
+        "1 merged, 1 nothing. Found of 2: good 2, poor 0.")
+    frame = gallery_frame([scene()], NAMES, "crossing", 0, "good", 0.7)
     assert "Objects: 1 found, 1 missed. Detections: 1 right. Found of 2: good 1, poor 0." \
         in frame.caption
 
 
 def test_what_it_draws():
-    drawn = gallery_frame([scene()], NAMES, 0, "poor", 0.5).svg
+    drawn = gallery_frame([scene()], NAMES, "crossing", 0, "poor", 0.5).svg
     ElementTree.fromstring(drawn)
     for words in ("what poor found", "disc merged", "square merged", "disc 0.80 merged",
                   "disc 0.70 nothing"):
         assert words in drawn
-    assert drawn != gallery_frame([scene()], NAMES, 0, "good", 0.5).svg
+    assert drawn != gallery_frame([scene()], NAMES, "crossing", 0, "good", 0.5).svg
 
 
 def test_slider_and_toggle():
-    explorer = explore_gallery([scene(), scene("ring")], NAMES)
-    assert list(explorer.controls) == ["scene", "paper", "score"]
-    assert "Scene 1 (ring), good" in explorer.set(scene=1)
-    assert "Scene 1 (ring), poor" in explorer.set(paper="poor")
+    explorer = explore_gallery([scene(), scene(), scene("ring"), scene("ring")], NAMES)
+    assert list(explorer.controls) == ["kind", "scene", "paper", "score"]
+    assert "Scene 0 of kind ring, good" in explorer.set(kind="ring")
+    assert "Scene 0 of kind ring, poor" in explorer.set(paper="poor")
+    assert "Scene 1 of kind ring, poor" in explorer.set(scene=1)
     assert "Detections: none" in explorer.set(score=0.95)
     with pytest.raises(ValueError, match="paper cannot be 'best': choose one of 'good', 'poor'"):
         explorer.set(paper="best")
@@ -78,12 +79,13 @@ def test_a_frame_is_quick():
 
 
 @pytest.mark.parametrize("changes, words", [
-    ({"scene": 3}, "scene must be in 0..0, got 3"),
+    ({"scene": 3}, "There are 1 scenes of the kind 'crossing', so scene must be less, got 3"),
+    ({"kind": "thin"}, "There are 0 scenes of the kind 'thin'"),
     ({"paper": "best"}, "There is no answer of 'best'. There are: good, poor."),
     ({"score": 1.5}, "score must be in 0..1, got 1.5"),
 ])
 def test_refusals(changes, words):
-    state = {"scene": 0, "paper": "good", "score": 0.5} | changes
+    state = {"kind": "crossing", "scene": 0, "paper": "good", "score": 0.5} | changes
     with pytest.raises(ValueError, match=words):
         gallery_frame([scene()], NAMES, **state)
 

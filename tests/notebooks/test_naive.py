@@ -28,7 +28,7 @@ from teachseg.datasets.scenes import Scenes
 from teachseg.datasets.transforms import resize
 from teachseg.decoding import seeds, voting
 from teachseg.evaluate import MaskAP, average_precision, precision_recall
-from teachseg.exercises import metric_masks, metric_seeds, metric_test
+from teachseg.exercises import comparison, metric_masks, metric_seeds, metric_test, miniature
 from teachseg.explore.embeddings import principal_components
 from teachseg.explore.mask_stage import best_possible
 from teachseg.geometry.boxes import decode_boxes
@@ -50,8 +50,10 @@ from teachseg.learning.targets import (
     mask_level_labels,
     seed_labels,
 )
+from teachseg.mistakes import judge_image
 from teachseg.papers import deep_metric, mnc
 from teachseg.structures import Detections, Targets
+from teachseg.tables import report
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 
@@ -69,6 +71,17 @@ NOT_COMPARED = {  # (notebook, function): why there is nothing to compare
     ("13", "stage_2_loss"): "calls the library's look_inside; checked by finite differences there",
     ("13", "pulls"): "calls the library's look_inside and name_masks, and autograd",
     ("13", "draw_pulls"): "draws",
+    ("40", "answer_all"): "asks the notebook's three models",
+    ("40", "part_times"): "reads a clock",
+    ("40", "block"): "makes inputs",
+    ("40", "cost"): "calls torch's and the library's counters",
+    ("40", "tallies"): "sums up what the library judges",
+    ("40", "found_shares"): "counts what the library judges of the notebook's scenes",
+    ("40", "a_contested_pair"): "looks for a scene to show",
+    ("40", "pair_similarities"): "asks the notebook's model",
+    ("41", "two_deviations"): "reads the notebook's records",
+    ("41", "print_table"): "prints",
+    ("41", "verdicts"): "walks the notebook's records",
     ("14", "reached"): "asks the gradients of the notebook's model",
     ("14", "live"): "settings of a training run",
     ("14", "course"): "settings of a training run",
@@ -1004,3 +1017,94 @@ def test_masks_that_are_resized(resize_mask):
         given = Targets(torch.tensor([[0.0, 0, 12, 8]] * 3), torch.ones(3, dtype=torch.long), masks)
         _, moved = resize(torch.zeros(3, 8, 12), given, size)
         assert torch.equal(torch.stack([resize_mask(one, size) for one in masks]), moved.masks)
+
+
+# ---- 40: three papers ---------------------------------------------------------------------------
+
+
+def _painted(draw, count, side=16):
+    """Rectangles painted over one another: masks of which no two share a pixel, none empty."""
+    owner = torch.full((side, side), -1)
+    for k in range(count):
+        y, x = torch.randint(0, side - 6, (2,), generator=draw).tolist()
+        high, wide = torch.randint(3, 7, (2,), generator=draw).tolist()
+        owner[y : y + high, x : x + wide] = k
+    masks = torch.stack([owner == k for k in range(count)])
+    return masks[masks.flatten(1).any(dim=1)]
+
+
+@compares("40", "found_objects")
+def test_found_objects(found_objects):
+    draw = torch.Generator().manual_seed(46)
+    for _ in range(30):
+        real = _painted(draw, 4)
+        masks = torch.cat([real, torch.roll(real, 1, dims=2), torch.roll(real, 3, dims=1)])
+        masks = masks[torch.randperm(len(masks), generator=draw)]
+        there = Targets(masks_to_boxes(real), torch.randint(1, 3, (len(real),), generator=draw),
+                        real)
+        found = Detections(masks_to_boxes(masks), torch.randint(1, 3, (len(masks),),
+                           generator=draw), torch.linspace(1, 0.5, len(masks)), masks)
+        fates = judge_image(found, there).fates
+        assert found_objects(found, there) == [g for g, f in enumerate(fates) if f == "found"]
+
+
+@compares("40", "box_fill")
+def test_how_much_of_a_box_is_filled(box_fill):
+    draw = torch.Generator().manual_seed(47)
+    for _ in range(20):
+        masks = _painted(draw, 3)
+        real = Targets(masks_to_boxes(masks), torch.ones(len(masks), dtype=torch.long), masks)
+        expected = [comparison.fill(masks.float(), k) for k in range(len(masks))]
+        assert [list(pair) for pair in box_fill(real)] == [pytest.approx(e) for e in expected]
+
+
+@compares("40", "contested")
+def test_contested_boxes(contested):
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 6], [0, 0, 10, 5], [20, 20, 30, 30]])
+    real = Targets(boxes, torch.ones(4, dtype=torch.long), torch.zeros(4, 40, 40) > 0)
+    # 0.6 and 0.5 with the first, 5/6 with one another; an IoU of just 1/2 does not contest
+    assert contested(real).tolist() == [True, True, True, False]
+    assert contested(Targets(*(part[[0, 2]] for part in real))).tolist() == [False, False]
+    assert contested(Targets.empty((40, 40))).tolist() == []
+
+
+@compares("40", "lost_to_suppression")
+def test_what_suppression_takes(lost_to_suppression):
+    draw = torch.Generator().manual_seed(48)
+    for _ in range(20):
+        masks = _painted(draw, 5)
+        labels = torch.randint(1, 3, (len(masks),), generator=draw)
+        real = Targets(masks_to_boxes(masks), labels, masks)
+        order = masks.flatten(1).sum(dim=1).argsort(descending=True, stable=True)
+        for threshold in (0.3, 0.5):
+            kept = comparison.survivors(real.boxes[order].tolist(), labels[order].tolist(),
+                                        threshold)
+            assert lost_to_suppression(real, threshold) == len(labels) - kept
+
+
+# ---- 41: tables ---------------------------------------------------------------------------------
+
+
+@compares("41", "spread_of")
+def test_mean_and_deviation(spread_of):
+    draw = torch.Generator().manual_seed(49)
+    for n in (2, 3, 6):
+        values = torch.randn(n, generator=draw).tolist()
+        assert spread_of(values) == pytest.approx(tuple(miniature.deviation(values)))
+
+
+@compares("41", "mean_interval", "spread_of")
+def test_intervals(mean_interval, spread_of):
+    draw = torch.Generator().manual_seed(50)
+    for n in (2, 3, 6):
+        each = torch.randn(n, generator=draw).tolist()
+        library = report.interval(each)
+        assert mean_interval(each) == pytest.approx((library.low, library.high), abs=1e-9)
+
+
+@compares("41", "seeds_needed")
+def test_how_many_seeds(seeds_needed):
+    for each in ((1.0, 2.0, 3.0), (0.1, -0.1, 0.0), (5.0, 5.1), (-3.0, -4.0, -2.0)):
+        found = report.interval(each)
+        spread = miniature.deviation(each)[1]
+        assert seeds_needed(found) == miniature.needed(found.mean, spread, miniature.T)

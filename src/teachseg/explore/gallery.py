@@ -9,6 +9,7 @@ Boxes are (x1, y1, x2, y2) in image pixels.
 Lesson: 40
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -50,17 +51,20 @@ class Answered:
 
 
 def gallery_frame(
-    scenes: Sequence[Answered], names: Sequence[str], scene: int, paper: str, score: float
+    scenes: Sequence[Answered], names: Sequence[str], kind: str, scene: int, paper: str,
+    score: float,
 ) -> Frame:
     """What is there with its fate, beside what one paper found with its part in it.
 
     Args:
-        names: of classes 1..K. scene: which one. paper: one of the scene's answers.
-        score: detections with less are left out, in [0, 1].
+        names: of classes 1..K. kind: of scenes. scene: which one of that kind.
+        paper: one of the scene's answers. score: detections with less are left out, in [0, 1].
     """
-    if not 0 <= scene < len(scenes):
-        raise ValueError(f"scene must be in 0..{len(scenes) - 1}, got {scene}.")
-    one = scenes[scene]
+    of_kind = [one for one in scenes if one.kind == kind]
+    if not 0 <= scene < len(of_kind):
+        raise ValueError(f"There are {len(of_kind)} scenes of the kind {kind!r}, so scene must be "
+                         f"less, got {scene}.")
+    one = of_kind[scene]
     if paper not in one.answers:
         raise ValueError(f"There is no answer of {paper!r}. There are: {', '.join(one.answers)}.")
     if not 0 <= score <= 1:
@@ -79,7 +83,7 @@ def gallery_frame(
     ]
     others = ", ".join(f"{other} {one.judged(other, score)[1].fates.count('found')}"
                        for other in one.answers)
-    caption = (f"Scene {scene} ({one.kind}), {paper}, score at least {svg.number(score)}. "
+    caption = (f"Scene {scene} of kind {one.kind}, {paper}, score at least {svg.number(score)}. "
                f"Objects: {_counted(judged.fates, FATES)}. Detections: "
                f"{_counted(judged.parts, PARTS)}. Found of {len(judged.fates)}: {others}.")
     high = TITLE + PANEL * height / width + GAP
@@ -134,7 +138,8 @@ def free_line(
 
 
 def explore_gallery(scenes: Sequence[Answered], names: Sequence[str]) -> Explorer:
-    """A slider over scenes, a switch between the papers, a slider over the score.
+    """Switches between the kinds of scene and between the papers, a slider over the scenes of a
+    kind, one over the score.
 
     Args:
         scenes: made once, before the sliders move: no model runs again.
@@ -153,9 +158,11 @@ def explore_gallery(scenes: Sequence[Answered], names: Sequence[str]) -> Explore
             if found.masks.shape[1:] != one.targets.masks.shape[1:]:
                 raise ValueError(f"scenes[{i}]: the masks of {paper} are not as large as the "
                                  "scene's.")
+    counts = Counter(one.kind for one in scenes)
     return Explorer(
         partial(gallery_frame, scenes, tuple(names)),
-        scene=IntSlider(0, min=0, max=len(scenes) - 1, description="scene"),
+        kind=ToggleButtons(options=list(counts), description="kind"),
+        scene=IntSlider(0, min=0, max=min(counts.values()) - 1, description="scene"),
         paper=ToggleButtons(options=list(scenes[0].answers), description="paper"),
         score=FloatSlider(0.5, min=0.05, max=0.95, step=0.05, description="score at least"),
     )

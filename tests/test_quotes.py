@@ -1,0 +1,40 @@
+"""What the lessons quote is what was measured: each marked block, made again, is the same."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LESSONS = sorted((ROOT / "lessons").glob("[0-9][0-9]_*.md"))
+
+
+def script():
+    """scripts/quote_results.py as a module."""
+    spec = importlib.util.spec_from_file_location("quotes", ROOT / "scripts" / "quote_results.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda page: page.stem)
+def test_quotes_are_up_to_date(lesson):
+    assert script().quoted(lesson) == lesson.read_text("utf-8"), "run `make quotes`"
+
+
+def test_the_lessons_that_quote():
+    marks = {lesson.stem[:2]: script().MARK.findall(lesson.read_text("utf-8"))
+             for lesson in LESSONS}
+    assert len(marks["40"]) >= 5 and all(kind == "quote" for kind, *_ in marks["40"])
+    from teachseg.tables.specs import TABLES
+
+    assert [name for _, name, _ in marks["41"]] == list(TABLES)
+
+
+def test_a_wrong_quote_is_seen(tmp_path):
+    text = (ROOT / "lessons" / "41_tables_in_miniature.md").read_text("utf-8")
+    wrong = tmp_path / "41_tables_in_miniature.md"
+    found = re.search(r"\+\d\.\d points", text)
+    wrong.write_text(text.replace(found[0], "+99.9 points", 1), "utf-8")
+    assert script().quoted(wrong) == text
