@@ -14,6 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from teachseg.storage import load_json, load_pair, pair_files, save_pair
@@ -132,7 +133,8 @@ def load(name_or_path: str | Path, num_classes: int | None = None) -> nn.Module:
         num_classes: object classes that the data have, to be checked against the model's.
 
     Returns:
-        the model, in `eval()`.
+        the model, in `eval()`. Its convolutions keep a pixel's channels side by side in memory,
+        which makes predictions on a CPU about a sixth faster and changes their last digits.
 
     Raises:
         ValueError: files are missing, truncated, foreign, or of another number of classes.
@@ -145,7 +147,7 @@ def load(name_or_path: str | Path, num_classes: int | None = None) -> nn.Module:
         raise ValueError(f"{path} was trained for {known} classes, the data have {num_classes}. "
                          "Take a checkpoint for these data, or train one: teachseg train.")
     _fill(model, tensors, path)
-    return model.eval()
+    return model.eval().to(memory_format=torch.channels_last)
 
 
 def load_weights(model: nn.Module, name_or_path: str | Path) -> None:

@@ -46,16 +46,18 @@ def check_boxes(boxes: Tensor, name: str = "boxes", sides: bool = False) -> None
     check_shape(boxes, "N 4", name)
     if not reads_values(boxes) or boxes.numel() == 0:
         return
-    broken = (~boxes.isfinite()).any(dim=1).nonzero().flatten()
-    if len(broken):
-        first = int(broken[0])
+    finite = boxes.isfinite()
+    if not bool(finite.all()):
+        first = int((~finite).any(dim=1).nonzero()[0])
         raise ValueError(
             f"{name}[{first}] = {boxes[first].tolist()} is not finite: a box needs four "
             "ordinary numbers. Look for a division by zero or a learning rate too high "
             "where it was made."
         )
+    if not sides:
+        return
     flat = (boxes[:, 2:] <= boxes[:, :2]).any(dim=1).nonzero().flatten()
-    if sides and len(flat):
+    if len(flat):
         first = int(flat[0])
         raise ValueError(
             f"{name}[{first}] = {boxes[first].tolist()} has no area: it needs x1 < x2 and "

@@ -11,6 +11,7 @@ Lesson: 04
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -38,14 +39,20 @@ def cell_anchors(sizes: Sequence[float], ratios: Sequence[float], rounding: bool
             f"sizes and ratios must be positive and not empty, got sizes={list(sizes)}, "
             f"ratios={list(ratios)}."
         )
+    anchors = _cell_anchors(tuple(sizes), tuple(ratios))
+    return anchors.round() if rounding else anchors.clone()
+
+
+@lru_cache(maxsize=256)
+def _cell_anchors(sizes: tuple[float, ...], ratios: tuple[float, ...]) -> Tensor:
+    """Those of `cell_anchors`, made once."""
     size, ratio = (
         torch.tensor(sizes, dtype=torch.float32),
         torch.tensor(ratios, dtype=torch.float32),
     )
     heights = (ratio.sqrt()[:, None] * size).flatten()
     widths = ((1 / ratio.sqrt())[:, None] * size).flatten()
-    anchors = torch.stack([-widths, -heights, widths, heights], dim=1) / 2
-    return anchors.round() if rounding else anchors
+    return torch.stack([-widths, -heights, widths, heights], dim=1) / 2
 
 
 def legacy_cell_anchors() -> Tensor:
@@ -87,6 +94,9 @@ def grid_anchors(
     like = {"dtype": cell_anchors.dtype, "device": cell_anchors.device}
     y = torch.arange(feature_size[0], **like) * down
     x = torch.arange(feature_size[1], **like) * right
-    y, x = torch.meshgrid(y, x, indexing="ij")
-    shifts = torch.stack([x, y, x, y], dim=-1).reshape(-1, 1, 4)  # (H * W, 1, 4)
-    return (shifts + cell_anchors).reshape(-1, 4)
+    row = torch.zeros(feature_size[1], 1, 4, **like)
+    row[:, 0, 0::2] = x[:, None]
+    row = row + cell_anchors  # (W, A, 4): the anchors of the first row of cells
+    grid = row.expand(feature_size[0], -1, -1, -1).clone()  # (H, W, A, 4)
+    grid[..., 1::2] += y[:, None, None, None]
+    return grid.view(-1, 4)

@@ -81,12 +81,13 @@ def box_iou(a: Tensor, b: Tensor) -> Tensor:
     >>> box_iou(torch.tensor([[0., 0., 2., 2.]]), torch.tensor([[1., 0., 3., 2.]]))
     tensor([[0.3333]])
     """
-    area_a, area_b = box_area(a), box_area(b)
-    corner_1 = torch.maximum(a[:, None, :2], b[:, :2])  # (A, B, 2)
-    corner_2 = torch.minimum(a[:, None, 2:], b[:, 2:])
-    common = (corner_2 - corner_1).clamp(min=0).prod(dim=2)  # (A, B)
-    union = area_a[:, None] + area_b - common
-    return common / union.clamp(min=EPS)
+    union = box_area(a)[:, None] + box_area(b)  # (A, B), what they have in common still twice
+    common = torch.ones_like(union)
+    for low, high in ((0, 2), (1, 3)):  # x, then y
+        first = torch.maximum(a[:, low, None], b[:, low].contiguous())
+        last = torch.minimum(a[:, high, None], b[:, high].contiguous())
+        common = common * (last - first).clamp(min=0)
+    return common / (union - common).clamp(min=EPS)
 
 
 def covered_share(boxes: Tensor, regions: Tensor) -> Tensor:

@@ -41,10 +41,10 @@ def match(iou: Tensor, positive: float, negative: float, force_best: bool) -> tu
         return nothing, torch.zeros_like(nothing)
     best_iou, matched = iou.max(dim=0)
     labels = torch.full_like(matched, IGNORE)
-    labels = labels.masked_fill(best_iou < negative, BACKGROUND)
-    labels = labels.masked_fill(best_iou >= positive, OBJECT)
+    labels.masked_fill_(best_iou < negative, BACKGROUND)
+    labels.masked_fill_(best_iou >= positive, OBJECT)
     if force_best and iou.shape[1]:
         highest = iou.max(dim=1, keepdim=True).values  # (G, 1)
-        forced = ((iou == highest) & (highest > 0)).any(dim=0)
-        labels = labels.masked_fill(forced, OBJECT)
+        highest = highest.masked_fill(highest <= 0, torch.inf)  # equal to none
+        labels.masked_fill_((iou == highest).any(dim=0), OBJECT)
     return labels, matched

@@ -221,8 +221,9 @@ def see(model: DeepMetric, images: list[Tensor]) -> Seen:
     batch, sizes = batch_images(resized, config.multiple_of)
     originals = [(image.shape[1], image.shape[2]) for image in images]
     features = feature_map(model, batch)
-    return Seen(batch, sizes, originals, features, model.embedding_head(features).float(),
-                model.seed_head(features).float())
+    embeddings, logits = model.embedding_head(features), model.seed_head(features)
+    return Seen(batch, sizes, originals, features, embeddings.float().contiguous(),
+                logits.float().contiguous())  # what follows goes channel by channel
 
 
 # ---- What it is asked for -----------------------------------------------------------------------
