@@ -3,14 +3,14 @@
 
 PYTHON ?= python3
 WORKERS ?= 2
-BENCH ?= --train 345 --full
+BENCH ?= --folder runs/bench
 
 VENV := .venv/bin
 # One thread a worker: two workers with all threads each would wait for one another.
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n $(WORKERS) --dist loadscope
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-fast test-notebooks mutants notebooks data quotes bench python base ready
+.PHONY: help lab test test-fast test-notebooks mutants notebooks data quotes bench bench-more python base ready
 
 help:
 	@echo "make lab             open the course in JupyterLab (the first time: sets up .venv)"
@@ -21,7 +21,8 @@ help:
 	@echo "make notebooks       make the notebooks' stored outputs again"
 	@echo "make data            bring the table of files in data/README.md up to date"
 	@echo "make quotes          bring what the lessons quote from notebooks and results up to date"
-	@echo "make bench           compare speed and accuracy with torchvision (prints ratios; many minutes)"
+	@echo "make bench           speed beside torchvision's and the machine's limit, in one report"
+	@echo "make bench-more      equal training time, full size, the papers' models (many minutes)"
 	@echo "Another Python: make lab PYTHON=python3.12        More test workers: make test WORKERS=8"
 
 lab: base
@@ -52,7 +53,10 @@ quotes: base
 	$(VENV)/python scripts/quote_results.py
 
 bench: ready
-	$(VENV)/python tests/bench/run.py $(BENCH)
+	$(VENV)/python tests/bench/report.py $(BENCH)
+
+bench-more: ready
+	$(VENV)/python tests/bench/run.py --train 345 --full
 	$(VENV)/python tests/bench/bench_mnc.py --full
 	$(VENV)/python tests/bench/bench_metric.py --train 150 --full
 	$(VENV)/python tests/bench/bench_full.py

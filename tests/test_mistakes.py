@@ -72,6 +72,11 @@ def test_merged_where_one_of_the_two_is_found():
     assert judged.fates == ["found", "merged"] and judged.parts == ["right"]
 
 
+def test_a_mask_far_too_large_over_one_object_is_loose():
+    judged = judge_image(found((1, block(0, 0, 16, 16))), real((1, A)))  # IoU 100 / 256
+    assert judged.fates == ["loose mask"] and judged.parts == ["loose mask"]
+
+
 def test_split_in_two():
     left, right = block(0, 0, 10, 4), block(0, 6, 10, 10)  # IoU 0.4 each, 80 % together
     judged = judge_image(found((1, left), (2, right)), real((1, A)))

@@ -103,7 +103,7 @@ def test_what_we_measured_is_what_the_file_holds():
 
 
 def test_memory_and_time_of_a_pass_are_those_of_the_file():
-    file = Path(__file__).parents[1] / "data/results/bench_recipes.json"
+    file = Path(__file__).parents[1] / "data/results/bench/recipes.json"
     rows = {row["recipe"]: row for row in json.loads(file.read_text("utf-8"))["rows"]}
     assert rows.keys() == RECIPES.keys()
     for name, recipe in RECIPES.items():

@@ -1259,7 +1259,7 @@ def recipes_command() -> None:
             typer.echo(f"    {said.accuracy}{time_}{memory} [{said.source}]")
         typer.echo(f"    a picture of 640 x 480 (or a window) takes {one.pass_seconds:g} s and "
                    f"{one.pass_gb:g} GB on 2 CPU cores in 32 bits [measured by us: "
-                   "data/results/bench_recipes.json]")
+                   "data/results/bench/recipes.json]")
     typer.echo("Use one: teachseg train --recipe NAME --data PATH")
 
 
@@ -1354,6 +1354,9 @@ def tables_run(
              if value is not None}
     make_folder(results)
     there = {t.name: runner.load_results(_results_file(results, t), t) for t in wanted}
+    for table in wanted:
+        runner.check_continues(_results_file(results, table), there[table.name],
+                               replace(table.budget, **other), where)
     todo = runner.jobs(wanted, range(seeds), there,
                        lambda table: replace(table.budget, **other))
     if not todo:

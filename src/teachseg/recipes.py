@@ -48,7 +48,7 @@ class Recipe:
     frozen_stages: int                  # of the backbone: they keep these weights
     expects: tuple[Expectation, ...]
     # One picture of 480 x 640 (or a window), there and back, in 32 bits on two CPU cores: measured
-    # by us, data/results/bench_recipes.json. A step takes images_a_step times as long. No GPU was
+    # by us, data/results/bench/recipes.json. A step takes images_a_step times as long. No GPU was
     # at hand to measure on.
     pass_gb: float
     pass_seconds: float

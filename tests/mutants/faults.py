@@ -18,8 +18,8 @@ class Fault(NamedTuple):
     @property
     def tests(self) -> str:
         """The test file of the module: layers/roi.py -> layers/test_roi.py."""
-        folder, name = self.file.rsplit("/", 1)
-        return f"{folder}/test_{name}"
+        folder, slash, name = self.file.rpartition("/")
+        return f"{folder}{slash}test_{name}"
 
 
 ROI, BOXES, NMS = "layers/roi.py", "geometry/boxes.py", "geometry/nms.py"
@@ -30,7 +30,40 @@ SEEDS, MASKS, EMBEDDING = "decoding/seeds.py", "geometry/masks.py", "layers/embe
 METRIC = "papers/deep_metric.py"
 TRANSFORMS, BATCH, COCO = "datasets/transforms.py", "datasets/batch.py", "datasets/coco.py"
 
+MISTAKES, REPORT, RUNS = "mistakes.py", "tables/report.py", "tables/runs.py"
+MASK_RCNN, COSTS = "papers/mask_rcnn.py", "costs.py"
+
 FAULTS = [
+    Fault(MISTAKES, "allowed = (iou * same_class).tolist()", "allowed = iou.tolist()",
+          "found by a detection of any class"),
+    Fault(MISTAKES, "and int((covered[d] >= HALF).sum()) >= 2]",
+          "and int((covered[d] >= HALF).sum()) >= 1]", "merged with nobody"),
+    Fault(MISTAKES, "pieces = [d for d in spare if inside[d, g] >= HALF]",
+          "pieces = [d for d in spare if covered[d, g] >= HALF]",
+          "pieces that need not lie in the object"),
+    Fault(MISTAKES, "if iou[best, g] >= TOUCHING_IOU:", "if iou[best, g] > TOUCHING_IOU:",
+          "> for >= where a mask begins to mean an object"),
+    Fault(REPORT, "statistics.stdev(each) / math.sqrt(n)", "statistics.stdev(each)",
+          "the spread of one run for that of a mean"),
+    Fault(REPORT, "T_975[min(n, len(T_975) + 1) - 2]", "T_975[min(n, len(T_975)) - 1]",
+          "Student's number of one seed more"),
+    Fault(REPORT, "for seed, value in zip(first.seeds, first.values) if seed in of_second))",
+          "for seed, value in zip(second.seeds, first.values) if seed in of_second))",
+          "seeds of one cell with values of the other"),
+    Fault(RUNS, "new = own_settings(config).keys() - old.keys()", "new = set()",
+          "a new setting that a cell changes goes unseen"),
+    Fault(RUNS, "warmup_steps=min(50, max(1, budget.steps // 5)), seed=seed,",
+          "warmup_steps=min(50, max(1, budget.steps // 5)), seed=0,",
+          "all seeds see the same scenes"),
+    Fault(MASK_RCNN, 'gather = F.max_pool2d if config.roi_aggregate == "max" else F.avg_pool2d',
+          'gather = F.avg_pool2d if config.roi_aggregate == "max" else F.max_pool2d',
+          "the mean for the largest"),
+    Fault(MASK_RCNN, "strides = config.roi_levels or model.strides", "strides = model.strides",
+          "boxes are read from all levels, whatever is asked"),
+    Fault(LOSSES, "(crops * own + (1 - crops) * log_probs[:, 0])",
+          "(crops * own + crops * log_probs[:, 0])", "background wanted where the object is"),
+    Fault(COSTS, "if key in self._known or key in before:", "if key in self._known:",
+          "what was there before is counted as new"),
     Fault(ROI, "boxes = boxes - 0.5", "boxes = boxes - 0.0", "the half pixel dropped"),
     Fault(ROI, "boxes = boxes - 0.5", "boxes = boxes + 0.5", "the half pixel added"),
     Fault(ROI, "return whole + (2 * (x - whole)).trunc()", "return x.round()",

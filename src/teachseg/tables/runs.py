@@ -353,6 +353,20 @@ def load_results(path: Path, table: Table) -> list[dict[str, Any]]:
     return content["runs"]
 
 
+def check_continues(path: Path, runs: Sequence[dict], budget: Budget, device: str) -> None:
+    """ValueError where new runs, here and with this budget, could not stand beside those in a file.
+
+    Args:
+        device: cpu or cuda.
+    """
+    now = facts_of_place(device, None) | {"budget": asdict(budget)}
+    for name in TOGETHER if runs else ():
+        if runs[0][name] != now[name]:
+            raise ValueError(f"{path} has runs whose {name} is {runs[0][name]!r}, and now it would "
+                             f"be {now[name]!r}: a table compares what differs in nothing else. "
+                             "Run it into another folder: --results FOLDER.")
+
+
 def save_results(path: Path, table: Table, runs: Sequence[dict], command: str) -> None:
     """Write a table's records, in the order of its cells and seeds."""
     order = {cell.name: place for place, cell in enumerate(table.cells)}
