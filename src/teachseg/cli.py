@@ -1377,10 +1377,8 @@ def tables_run(
             left = (time.perf_counter() - started) / done * (len(todo) - done) / 60
             for name, record in records:
                 table = by_name[name]
-                there[name] = [*there[name], record]
-                file = _results_file(results, table)
-                runner.save_results(file, table, there[name],
-                                    shlex.join(words).replace("NAME", name))
+                runner.add_result(_results_file(results, table), table, record,
+                                  shlex.join(words).replace("NAME", name))
             name, record = records[0]
             said = (f"diverged: {record['diverged']}" if record["numbers"] is None else
                     f"{by_name[name].measure} {100 * record['numbers'][by_name[name].measure]:.1f}")

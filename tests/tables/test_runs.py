@@ -47,7 +47,7 @@ def test_a_training_that_is_done_is_not_run_again(done):
         assert again[name] == records[0][name]
     folder = out / records[0]["training"]
     assert sorted(p.name for p in folder.iterdir()) == [
-        "done.json", "lock", "weights.json", "weights.safetensors"], "no state is left behind"
+        "done.json", "weights.json", "weights.safetensors"], "no state is left behind"
 
 
 def test_an_interrupted_one_goes_on_and_gives_the_same(done, tmp_path):
@@ -140,6 +140,16 @@ def saved(done, tmp_path):
 def test_results_come_back(saved, done):
     assert runs.load_results(saved, HEAD) == done[1]
     assert runs.load_results(saved.with_name("none.json"), HEAD) == []
+
+
+def test_two_who_write_one_file_lose_nothing(saved, done):
+    other = done[1][0] | {"seed": 0, "losses": {}}  # the same run, told anew
+    runs.add_result(saved, HEAD, other, "teachseg tables run mask-head")
+    assert runs.load_results(saved, HEAD) == [other, done[1][1]]
+    fresh = saved.with_name("fresh.json")
+    for record in done[1]:
+        runs.add_result(fresh, HEAD, record, "teachseg tables run mask-head")
+    assert runs.load_results(fresh, HEAD) == done[1]
 
 
 def changed(saved, change):

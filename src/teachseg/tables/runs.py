@@ -256,12 +256,12 @@ def alone(folder: Path) -> Iterator[None]:
     except ImportError:  # Windows: there, one process at a time
         yield
         return
-    with open(folder / "lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(file, fcntl.LOCK_UN)
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)  # which gives the lock back
 
 
 # ---- Files of results ---------------------------------------------------------------------------
@@ -365,6 +365,14 @@ def check_continues(path: Path, runs: Sequence[dict], budget: Budget, device: st
             raise ValueError(f"{path} has runs whose {name} is {runs[0][name]!r}, and now it would "
                              f"be {now[name]!r}: a table compares what differs in nothing else. "
                              "Run it into another folder: --results FOLDER.")
+
+
+def add_result(path: Path, table: Table, record: dict, command: str) -> None:
+    """Put one record among those of a file, whoever else has written there meanwhile."""
+    with alone(path.parent):
+        others = [one for one in load_results(path, table)
+                  if (one["cell"], one["seed"]) != (record["cell"], record["seed"])]
+        save_results(path, table, [*others, record], command)
 
 
 def save_results(path: Path, table: Table, runs: Sequence[dict], command: str) -> None:
