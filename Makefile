@@ -56,11 +56,12 @@ bench: ready
 	$(VENV)/python tests/bench/report.py $(BENCH)
 
 bench-more: ready
-	$(VENV)/python tests/bench/run.py --train 345 --full
-	$(VENV)/python tests/bench/bench_mnc.py --full
-	$(VENV)/python tests/bench/bench_metric.py --train 150 --full
-	$(VENV)/python tests/bench/bench_full.py
-	$(VENV)/python tests/bench/bench_recipes.py
+	mkdir -p runs/bench
+	$(VENV)/python tests/bench/run.py --train 345 --full --json runs/bench/mask_rcnn.json
+	$(VENV)/python tests/bench/bench_mnc.py --full --json runs/bench/mnc.json
+	$(VENV)/python tests/bench/bench_metric.py --train 150 --full --json runs/bench/deep_metric.json
+	$(VENV)/python tests/bench/bench_full.py --json runs/bench/full.json
+	$(VENV)/python tests/bench/bench_recipes.py --json runs/bench/recipes.json
 
 # --- set-up: what the course needs (base), and what the checks need besides (ready) ---
 

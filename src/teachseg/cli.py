@@ -1317,7 +1317,7 @@ def tables_show(
     for table in _tables(names):
         runs = load_results(_results_file(results, table), table)
         _print_table(f"{table.title} ({table.name}; {table.measure}, in points)",
-                     ["cell", " paper", " here: mean ± deviation (seeds)"],
+                     ["cell", " paper", " here: mean ± deviation (runs)"],
                      report.rows(table, runs))
         for one in table.compare:
             typer.echo(f"- {report.sentence(table, runs, one)}")

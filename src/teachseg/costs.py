@@ -27,12 +27,16 @@ class Laps:
                  device: torch.device | None = None):
         self.clock, self.device = clock, device
         self.seconds: dict[str, float] = {}
+        self._wait()
         self._started = clock()
+
+    def _wait(self) -> None:
+        if self.device is not None and self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     def done(self, part: str) -> None:
         """From the last call, or the beginning, until now was this part."""
-        if self.device is not None and self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        self._wait()
         now = self.clock()
         self.seconds[part] = self.seconds.get(part, 0.0) + now - self._started
         self._started = now
@@ -42,7 +46,8 @@ class PeakMemory(TorchDispatchMode):
     """While it is entered: how many bytes of new tensors live at once, at most.
 
     Counted from the tensors' storages, each once, so that the number is the same on every machine.
-    What an operation needs inside itself and gives back is not seen, nor what was there before.
+    What an operation needs inside itself and gives back is not seen, nor what was there before, nor
+    what a storage gains by resizing.
 
     >>> with PeakMemory() as memory:
     ...     x = torch.zeros(1000)

@@ -17,12 +17,15 @@ The fates of an object, tried in this order:
     loose mask   the best of the detections overlaps it with an IoU of at least 1/10, but below 1/2
     missed       none does
 
+Wrong class, split and loose mask look only at detections that are neither right nor duplicates:
+those stand for another object already.
+
 and the parts of a detection:
 
     right        it found an object
     duplicate    its object (same class, IoU of at least 1/2) was found by a better scored one
     wrong class, merged, split, loose mask: the one (or ones) behind an object's fate
-    nothing      there is no object of which it could be said
+    nothing      it stands for no object's fate: on background, say, or a loose second mask
 
 Masks are compared, boxes play no part. The distinction of localisation, classification, duplicates,
 background and misses is that of Bolya et al. 2020 (TIDE, section 2.2); merged and split are added,

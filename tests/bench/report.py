@@ -13,6 +13,7 @@ none.
 """
 
 import argparse
+import copy
 import json
 import os
 import platform
@@ -63,11 +64,14 @@ class Rates:
 
     def __init__(self):
         a, b = torch.randn(1536, 1536), torch.randn(1536, 1536)
-        x, y = torch.empty(64 << 20), torch.empty(64 << 20)  # 256 MB each
-        x.fill_(1.0)
-        with torch.inference_mode():
-            self.operations = 2 * 1536**3 / (milliseconds(lambda: a @ b, 9)["ms"] / 1e3)
-            self.bytes = 2 * 4 * x.numel() / (milliseconds(lambda: y.copy_(x), 5)["ms"] / 1e3)
+        self.operations = 2 * 1536**3 / (fastest(lambda: a @ b) / 1e3)
+        self.bytes = 2**29 / (self.copying(2**29) / 1e3)
+
+    def copying(self, size: int) -> float:
+        """Milliseconds to copy a block, that reads and writes so many bytes together."""
+        x = torch.ones(max(1, size // 8))
+        y = torch.empty_like(x)
+        return fastest(lambda: y.copy_(x))
 
     def of_operations(self, work: Callable[[], object]) -> float:
         """Milliseconds that the multiplications of some work need at least."""
@@ -76,8 +80,18 @@ class Rates:
         return 1e3 * counter.get_total_flops() / self.operations
 
     def of_bytes(self, *tensors: Tensor) -> float:
-        """Milliseconds to read or write each of these once."""
-        return 1e3 * sum(t.numel() * t.element_size() for t in tensors) / self.bytes
+        """Milliseconds to read or write each of these once: a copy of as many bytes."""
+        return self.copying(sum(t.numel() * t.element_size() for t in tensors))
+
+
+def fastest(work: Callable[[], object], repeats: int = 15) -> float:
+    """Milliseconds of the fastest of some runs."""
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        times.append(1e3 * (time.perf_counter() - started))
+    return min(times)
 
 
 def boxes_in(count: int, height: int, width: int, seed: int = 0) -> Tensor:
@@ -163,10 +177,11 @@ def anchor_lines() -> list[dict]:
         images = ImageList(torch.empty(1, 3, *size), [size])
 
         def ours(sides=sides, strides=strides, maps=maps):
-            return [grid_anchors(cell_anchors(of_level, (0.5, 1.0, 2.0)), tuple(m.shape[2:]), s)
-                    for of_level, s, m in zip(sides, strides, maps)]
+            return torch.cat([
+                grid_anchors(cell_anchors(of_level, (0.5, 1.0, 2.0)), tuple(m.shape[2:]), s)
+                for of_level, s, m in zip(sides, strides, maps)])
 
-        count = sum(len(part) for part in ours())
+        count = len(ours())
         found.append(compare(f"{count:,} anchors of {size[0]} x {size[1]}", ours,
                              partial(generator, images, maps), repeats=15))
     return found
@@ -238,18 +253,28 @@ def model_lines(rates: Rates, peer: nn.Module, repeats: int) -> list[dict]:
     """A prediction and a training step of each model beside the peer's."""
     images = [Scenes("val", 20)[i][0] for i in range(20)]
     found = []
+
+    def theirs():
+        return [peer_predict(peer, [image]) for image in images]
+
+    plain = fastest(theirs, 5)
+    peer.to(memory_format=torch.channels_last)  # as ours; back, if it is none the faster for it
+    if fastest(theirs, 5) > plain:
+        peer.to(memory_format=torch.contiguous_format)
     for name, page in PAGES.items():
         model = load(name)
         line = compare(f"{name}: prediction of 20 scenes, one by one",
                        lambda page=page, model=model: [page.predict(model, [i]) for i in images],
-                       lambda: [peer_predict(peer, [image]) for image in images], repeats=repeats)
+                       theirs, repeats=repeats)
         limit = rates.of_operations(
             lambda page=page, model=model: [page.predict(model, [i]) for i in images])
         found.append(line | {"limit_ms": limit})
     for name, page in PAGES.items():
-        ours = stepper(load(name), page.training_losses)
+        plain_model = load(name).to(memory_format=torch.contiguous_format)  # as `teachseg train`
+        ours = stepper(plain_model, page.training_losses)
         line = compare(f"{name}: training step of 8 scenes", ours,
-                       stepper(make_theirs(), peer_losses), repeats=repeats)
+                       stepper(copy.deepcopy(peer).to(memory_format=torch.contiguous_format),
+                               peer_losses), repeats=repeats)
         found.append(line | {"limit_ms": rates.of_operations(ours)})
     return found
 
@@ -269,7 +294,8 @@ def parts(scenes: int = 22) -> dict[str, dict[str, float]]:
 
 def growth(repeats: int) -> dict[str, list[dict]]:
     """Milliseconds of a prediction as one thing grows and all others stay."""
-    kinds = ("side of the image", "objects", "proposals or seeds", "images a batch")
+    kinds = ("side of the image", "objects of a crowded scene", "proposals or seeds at most",
+             "images a batch")
     found: dict[str, list[dict]] = {kind: [] for kind in kinds}
 
     def add(what: str, name: str, value: int, work: Callable[[], object]) -> None:
@@ -277,8 +303,7 @@ def growth(repeats: int) -> dict[str, list[dict]]:
 
     crowded = Scenes("val", 60, kind="crowded")
     by_count = {len(target.labels): image for image, target in crowded}
-    by_count |= {len(target.labels): image for image, target in Scenes("val", 60)}
-    counts = [count for count in (1, 3, 6, 10, 15, 20) if count in by_count]
+    counts = sorted(by_count)[:: max(1, len(by_count) // 4)]
     for name, page in PAGES.items():
         model = load(name)
         config, predict = model.config, partial(page.predict, model)
@@ -286,12 +311,12 @@ def growth(repeats: int) -> dict[str, list[dict]]:
             add("side of the image", name, side,
                 partial(predict, [Scenes("val", 1, image_size=side)[0][0]]))
         for count in counts:
-            add("objects", name, count, partial(predict, [by_count[count]]))
+            add("objects of a crowded scene", name, count, partial(predict, [by_count[count]]))
         image = Scenes("val", 1)[0][0]
         for value in (12, 25, 50, 100):
             change = ("num_seeds" if name == "deep_metric" else "post_nms_test", value)
             model.config = replace(config, **dict([change]))
-            add("proposals or seeds", name, value, partial(predict, [image]))
+            add("proposals or seeds at most", name, value, partial(predict, [image]))
         model.config = config
         for batch in (1, 2, 4, 8):
             images = [Scenes("val", 8)[i][0] for i in range(batch)]
@@ -353,7 +378,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer repeats")
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
-    load_before, cores = os.getloadavg()[0], os.cpu_count() or 1
+    load_before = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # not on Windows
+    cores = os.cpu_count() or 1
     busy = load_before > BUSY * cores
     repeats = 5 if options.quick else 9
     started, rates = time.perf_counter(), Rates()

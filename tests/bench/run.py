@@ -1,4 +1,4 @@
-"""`make bench`: ours beside torchvision's, same scenes, same cores, same run. Prints ratios.
+"""Ours beside torchvision's, same scenes, same cores, same run. Prints ratios.
 
     python tests/bench/run.py [--train SECONDS] [--full] [--json FILE]
 

@@ -24,13 +24,14 @@ TABLES = {"mask-head": HEADS, "mnc-voting": VOTING}
 
 def test_what_it_says():
     frame = miniature_frame(TABLES, "mask-head", "AP", 3)
-    assert frame.caption.startswith("mask-head, AP in points, 3 seeds. convolutions against fully "
+    assert frame.caption.startswith("mask-head, AP in points, 3 runs. convolutions against fully "
                                     "connected: +10.0 points (")
     assert frame.caption.endswith("the paper has +2.1. The paper's order holds.")
     fewer = miniature_frame(TABLES, "mask-head", "AP", 1)
-    assert "1 seed. convolutions against fully connected: run once" in fewer.caption
+    assert "1 run. convolutions against fully connected: run once" in fewer.caption
     other = miniature_frame(TABLES, "mask-head", "APr50", 3)
     assert "APr50 in points" in other.caption and "+20.0 points" in other.caption
+    assert "paper" not in other.caption and "33.6" not in other.svg, "the paper's number is of AP"
 
 
 def test_what_it_draws():
@@ -50,7 +51,7 @@ def test_the_controls():
     explorer = explore_tables(TABLES | {"mnc-warp": []})
     assert list(explorer.controls) == ["table", "measure", "num_seeds"]
     assert explorer.controls["table"].options == ("mask-head", "mnc-voting")
-    assert "2 seeds" in explorer.set(num_seeds=2)
+    assert "2 runs" in explorer.set(num_seeds=2)
     assert "mnc-voting, APr50" in explorer.set(table="mnc-voting", measure="APr50")
 
 

@@ -76,7 +76,7 @@ NOT_COMPARED = {  # (notebook, function): why there is nothing to compare
     ("40", "block"): "makes inputs",
     ("40", "cost"): "calls torch's and the library's counters",
     ("40", "tallies"): "sums up what the library judges",
-    ("40", "found_shares"): "counts what the library judges of the notebook's scenes",
+    ("40", "found_counts"): "counts what the library judges of the notebook's scenes",
     ("40", "a_contested_pair"): "looks for a scene to show",
     ("40", "pair_similarities"): "asks the notebook's model",
     ("41", "two_deviations"): "reads the notebook's records",

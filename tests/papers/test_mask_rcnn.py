@@ -524,9 +524,19 @@ def test_boxes_are_read_from_the_levels_that_are_named(stride, scenes):
 
 
 def test_levels_that_are_not_there():
-    for levels in ((32,), ()):
+    for levels in ((32,), (), (16, 4), (8, 8)):
         with pytest.raises(ValueError, match=r"roi_levels=.*can be read from the strides 4, 8, 16"):
             MaskRCNN(dataclasses.replace(SMALL, roi_levels=levels))
+
+
+def test_boxes_of_a_level_that_is_left_out_go_to_the_next():
+    model = small_model(roi_levels=(8, 16))
+    levels = [torch.full((1, 32, 64 // s, 64 // s), float(s)) for s in (4, 8, 16)]
+    sides = [8.0, 28.0, 57.0]  # of the strides 4, 8 (canonical_side 28 at the finest + 0), 16
+    boxes = torch.tensor([[0, 0, side, side] for side in sides])
+    everywhere = mask_rcnn.read_boxes(small_model(), levels, [boxes], 1).flatten(1)[:, 0]
+    read = mask_rcnn.read_boxes(model, levels, [boxes], 1).flatten(1)[:, 0]
+    assert read.tolist() == [max(8.0, stride) for stride in everywhere.tolist()]
 
 
 def test_a_backbone_down_to_stride_32(scenes):

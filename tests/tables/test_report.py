@@ -78,20 +78,20 @@ def test_seeds_are_compared_in_pairs():
 @pytest.mark.parametrize("a, verdict", [
     ([30.0, 31.0, 32.0], "The paper's order holds."),
     ([10.0, 11.0, 12.1], "The paper's order is reversed here."),
-    ([20.5, 22.0, 29.0], "All seeds agree, but the spread hides the order."),
+    ([20.5, 22.0, 29.0], "All runs agree, but the spread hides the order."),
     ([15.0, 22.0, 29.0], "The spread hides the order."),
 ])
 def test_whether_the_order_holds(a, verdict):
     said = report.sentence(TABLE, records(A=a, B=[20.0, 21.0, 22.0]), TABLE.compare[0])
     assert said.startswith("A against B: ") and said.endswith(verdict)
-    assert "3 seeds); the paper has +5.0." in said
+    assert "3 runs); the paper has +5.0." in said
 
 
 def test_cells_that_should_be_alike():
     alike = Comparison("A", "B", "alike")
     told = {name: report.verdict(report.interval(each), alike) for name, each in {
         "open": (1.0, -1.0, 0.0), "more": (5.0, 5.1, 5.2), "less": (-5.0, -5.1, -5.2)}.items()}
-    assert told["open"] == "As in the paper, no difference can be told."
+    assert told["open"].endswith("here the spread hides whether there is one.")
     assert told["more"].startswith("Here there is a difference,")
     assert told["less"].startswith("Here there is a difference the other way")
 
@@ -101,6 +101,12 @@ def test_where_the_paper_gives_no_number():
     said = report.sentence(TABLE, runs, TABLE.compare[1])
     assert "the paper gives no number" in said and said.endswith("Here A is better.")
     assert report.papers_gain(TABLE, Comparison("A", "B", "better", gain=1.0)) == 1.0
+
+
+def test_another_measure_is_not_held_against_the_paper():
+    runs = records(A=[30.0, 31.0, 32.0], B=[20.0, 21.1, 22.0])
+    said = report.sentence(TABLE, runs, TABLE.compare[0], beside_paper=False)
+    assert "paper" not in said and said.endswith("3 runs). Here A is better.")
 
 
 def test_a_run_that_diverged_is_counted_and_left_out_of_the_mean():

@@ -77,16 +77,43 @@ def test_an_interrupted_one_goes_on_and_gives_the_same(done, tmp_path):
 
 def test_a_run_that_diverges_is_reported(tmp_path):
     def broken(*args, **kwargs):
-        raise NotFinite("step 2: the loss 'mask' is nan")
+        raise NotFinite("Step 2: the loss 'mask' is nan. The last good one is in /somewhere.")
 
     with mock.patch.object(runs, "fit", broken):
         record = runs.run_cell(HEAD, HEAD.cells[1], 3, tmp_path, "cpu", 1, TINY)
-    assert record["diverged"] == "all: step 2: the loss 'mask' is nan"
+    assert record["diverged"] == "all: Step 2: the loss 'mask' is nan"
     assert record["numbers"] is None and runs.refusal(record, HEAD) is None
     measured = report.measured(HEAD, [record], "fully connected")
     assert measured.values == () and measured.words() == "- (0), 1 diverged"
     assert report.divergences(HEAD, [record]) == [
-        "fully connected, seed 3, diverged: all: step 2: the loss 'mask' is nan"]
+        "fully connected, seed 3, diverged: all: Step 2: the loss 'mask' is nan"]
+
+
+def test_a_training_says_where_it_was_made_not_where_it_was_tested(done):
+    out, records = done
+    place = runs.facts_of_place("cpu", 1) | {"torch": "1.0", "device": "another"}
+    file = out / records[0]["training"] / "done.json"
+    kept = load_json(file)
+    save_json(file, kept | {"place": place})
+    again = runs.run_cell(HEAD, HEAD.cells[0], 0, out, "cpu", 1, TINY)
+    assert (again["torch"], again["device"]) == ("1.0", "another")
+    save_json(file, kept | {"settings": kept["settings"] | {"mask_size": 7}})
+    with pytest.raises(ValueError, match="a training with other settings than this version's"):
+        runs.run_cell(HEAD, HEAD.cells[0], 0, out, "cpu", 1, TINY)
+    save_json(file, kept)
+
+
+def test_the_last_losses_are_those_of_the_log(tmp_path):
+    lines = ["step,mask,box,learning_rate,seconds,data_seconds"]
+    lines += [f"{step},{step},{2 * step},0.1,1,0" for step in range(1, 31)]
+    (tmp_path / "log.csv").write_text("\n".join(lines) + "\n")
+    assert runs.last_losses(tmp_path / "log.csv") == {"mask": 20.5, "box": 41.0}  # of 11 to 30
+
+
+def test_a_worker_that_was_asked_to_stop_begins_nothing(monkeypatch):
+    monkeypatch.setattr(runs, "_asked", [2])
+    with pytest.raises(Stopped, match="before its first step"):
+        runs.do(runs.jobs([HEAD], range(1), {})[0], None, "cpu", 1)
 
 
 def test_step_by_step_trains_one_stage_after_the_other(tmp_path):
@@ -209,6 +236,15 @@ def test_a_setting_that_came_later_and_is_left_alone_is_fine(saved, done):
 def test_a_table_is_of_one_version_and_one_device(saved, name, value):
     said = changed(saved, lambda content: content["runs"][1].update({name: value}))
     assert f"run 1, is refused: its {name} is {value!r}, that of run 0 is" in said
+
+
+def test_a_table_begins_with_one_backbone(saved, done):
+    one = done[1][1]
+    training = runs.training_of(HEAD, HEAD.cells[1], 0, Budget(**one["budget"]))
+    other = {"start": "0123", "training": replace(training, start="0123").key}
+    assert runs.refusal(one | other, HEAD) is None, "by itself it is whole"
+    said = changed(saved, lambda content: content["runs"][1].update(other))
+    assert "run 1, is refused: its start is '0123', that of run 0 is" in said
 
 
 def test_a_run_twice_and_a_file_of_another_table(saved):

@@ -89,7 +89,7 @@ PAIRED = Exercise(
     hints=(
         "A seed that one cell lacks cannot be compared.",
         "Make the list of differences first, one for each seed of both.",
-        "Then `deviation` of the first exercise, of that list.",
+        "Then the mean and deviation of that list, as in the first exercise.",
     ),
     solution="Both cells of a seed saw the same scenes in the same order. The luck that they share "
              "falls out of the difference: 10, 30, 20 against 8, 28.1, 17.9 differ by 2, 1.9, 2.1, "
@@ -192,8 +192,8 @@ NEEDED = Exercise(
         "for n in sorted(t_of): return the first for which that holds; 0 after the loop.",
     ),
     solution="A difference as large as its spread needs 7 seeds; a third of it is not to be seen "
-             "with ten. So decide before the runs which difference is worth seeing, and stop "
-             "widening where it cannot be.",
+             "with ten. It is a plan, not a verdict: it takes the measured mean for the true one, "
+             "and so is right about half the time. Decide the number before the runs.",
     mutants=(
         Mutant("one size of t", "t depends on n: with few seeds it is large.",
                lambda d, s, t: next((n for n in sorted(t) if abs(d) > 1.96 * s / math.sqrt(n)),

@@ -61,9 +61,13 @@ def gallery_frame(
         paper: one of the scene's answers. score: detections with less are left out, in [0, 1].
     """
     of_kind = [one for one in scenes if one.kind == kind]
+    if not of_kind:
+        known = dict.fromkeys(one.kind for one in scenes)
+        raise ValueError(f"There are no scenes of the kind {kind!r}. There are: "
+                         f"{', '.join(known)}.")
     if not 0 <= scene < len(of_kind):
-        raise ValueError(f"There are {len(of_kind)} scenes of the kind {kind!r}, so scene must be "
-                         f"less, got {scene}.")
+        raise ValueError(f"scene must be in 0..{len(of_kind) - 1} for the kind {kind!r}, got "
+                         f"{scene}.")
     one = of_kind[scene]
     if paper not in one.answers:
         raise ValueError(f"There is no answer of {paper!r}. There are: {', '.join(one.answers)}.")

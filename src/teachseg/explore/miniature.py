@@ -47,13 +47,14 @@ def miniature_frame(
     if not values:
         raise ValueError(f"No run of the table {table!r} ended: there is nothing to draw.")
     low, high = _ends(values)
+    papers = measure == spec.measure
     pieces = [svg.text(8, 18, f"{spec.title}"),
               svg.text(LEFT + WIDE + 12, 36, "mean ± dev. | paper", 10)]
     pieces += _axis(low, high, len(cells), measure)
     for row, (cell, measured) in enumerate(cells):
-        pieces += _row(cell, measured, TOP + ROW * row + ROW / 2, low, high)
-    said = " ".join(report.sentence(spec, runs, one) for one in spec.compare)
-    caption = (f"{table}, {measure} in points, {len(seeds)} seed{'' if len(seeds) == 1 else 's'}. "
+        pieces += _row(cell, measured, papers, TOP + ROW * row + ROW / 2, low, high)
+    said = " ".join(report.sentence(spec, runs, one, papers) for one in spec.compare)
+    caption = (f"{table}, {measure} in points, {len(seeds)} run{'' if len(seeds) == 1 else 's'}. "
                f"{said}")
     height = TOP + ROW * len(cells) + 30
     return Frame(svg.picture(LEFT + WIDE + RIGHT, height, *pieces, label=caption), caption)
@@ -92,15 +93,18 @@ def _axis(low: float, high: float, rows: int, measure: str) -> list[str]:
     return [*pieces, svg.text(LEFT + WIDE / 2, bottom + 27, f"{measure}, points", 10, "middle")]
 
 
-def _row(cell: Any, measured: report.Measured, y: float, low: float, high: float) -> list[str]:
-    """A cell's name, its runs, its mean, and both numbers in words."""
+def _row(
+    cell: Any, measured: report.Measured, papers: bool, y: float, low: float, high: float
+) -> list[str]:
+    """A cell's name, its runs, its mean, and both numbers in words; the paper's only where it is of
+    the same measure."""
     pieces = [svg.text(LEFT - 10, y + 4, cell.name, 11, "end")]
     pieces += [svg.sample_points([(_place(value, low, high), y)], POINT, 4, svg.PAPER)
                for value in measured.values]
     if measured.values:
         x = _place(measured.mean, low, high)
         pieces.append(svg.line(x, y - 9, x, y + 9, svg.INK, width=2))
-    paper = "-" if cell.paper is None else f"{cell.paper:.1f}"
+    paper = "-" if cell.paper is None or not papers else f"{cell.paper:.1f}"
     pieces.append(svg.text(LEFT + WIDE + 12, y + 4, f"{measured.words()} | {paper}", 10))
     return pieces
 
@@ -121,5 +125,5 @@ def explore_tables(tables: Mapping[str, Sequence[dict[str, Any]]]) -> Explorer:
         partial(miniature_frame, some),
         table=Dropdown(options=list(some), description="table"),
         measure=Dropdown(options=list(MEASURES), value=first.measure, description="measure"),
-        num_seeds=IntSlider(most, min=1, max=most, description="seeds used"),
+        num_seeds=IntSlider(most, min=1, max=most, description="runs used"),
     )

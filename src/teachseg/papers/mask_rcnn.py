@@ -30,7 +30,7 @@ from teachseg.costs import Laps
 from teachseg.datasets.batch import batch_images, resize
 from teachseg.decoding.instances import ScoredBoxes, decode_detections, paste_binary, paste_probs
 from teachseg.geometry.anchors import cell_anchors, grid_anchors
-from teachseg.geometry.boxes import back_to_original, scale_targets, size_ratio
+from teachseg.geometry.boxes import back_to_original, constant, scale_targets, size_ratio
 from teachseg.geometry.sampling import of_image
 from teachseg.layers.backbones import (
     IMAGENET_MEAN,
@@ -217,10 +217,12 @@ class MaskRCNN(nn.Module):
             self.mask_head = MLPMaskHead(channels, config.mask_size, config.mask_hidden, num_masks)
         else:
             self.mask_head = MaskHead(channels, config.mask_channels, config.mask_convs, num_masks)
-        unknown = sorted(set(config.roi_levels or ()) - set(self.strides))
-        if unknown or config.roi_levels == ():
-            raise ValueError(f"roi_levels={config.roi_levels}: boxes can be read from the strides "
-                             f"{', '.join(map(str, self.strides))}. Name one or more of these.")
+        chosen = config.roi_levels
+        if chosen is not None and (config.c4 or not chosen or list(chosen) != sorted(
+                set(chosen) & set(self.strides))):
+            raise ValueError(f"roi_levels={chosen}: boxes can be read from the strides "
+                             f"{', '.join(map(str, self.strides))}. Name one or more of these, the "
+                             "finest first; with c4=True there is but one, leave it None.")
 
 
 def anchor_sizes(config: Config, num_levels: int) -> list[tuple[float, ...]]:
@@ -336,12 +338,18 @@ def read_boxes(model: MaskRCNN, levels: list[Tensor], boxes: list[Tensor], size:
     if config.c4:
         read = roi_operator(config, size)
         return model.backbone.layer4(read(levels[0], rois, 1 / model.strides[0]))
-    strides = config.roi_levels or model.strides
-    levels = [levels[model.strides.index(stride)] for stride in strides]
     level_of = assign_levels(
-        rois[:, 1:], len(levels), config.canonical_side, config.canonical_level
+        rois[:, 1:], len(model.strides), config.canonical_side, config.canonical_level
     )
-    return read_pyramid(levels, strides, rois, level_of, roi_operator(config, size))
+    strides = config.roi_levels or model.strides
+    if strides != model.strides:  # who belongs to a level that is left out goes to the next one
+        chosen = [model.strides.index(stride) for stride in strides]
+        nearest = [min(range(len(chosen)), key=lambda i, own=own: abs(chosen[i] - own))
+                   for own in range(len(model.strides))]
+        levels = [levels[i] for i in chosen]
+        level_of = constant(nearest, level_of)[level_of]
+    return read_pyramid(levels[: len(strides)], strides, rois, level_of,
+                        roi_operator(config, size))
 
 
 def rpn_losses(
@@ -428,13 +436,13 @@ def training_losses(
     # 4. The mask branch, over the positive ones, each on the mask of its class alone.
     positive_boxes = [d.boxes[: len(d.crops)] for d in drawn]
     roi_features = read_boxes(model, seen.levels, positive_boxes, config.mask_size)
-    mask_logits = model.mask_head(roi_features).float()
+    mask_logits, own = model.mask_head(roi_features), labels[positive]
     crops = torch.cat([d.crops for d in drawn])
     pixels = average_count(crops.numel(), crops)
     if config.mask_classes == "compete":
-        losses["mask"] = competing_mask_loss(mask_logits, crops, labels[positive], pixels)
+        losses["mask"] = competing_mask_loss(mask_logits.float(), crops, own, pixels)
     else:
-        losses["mask"] = mask_loss(pick_class(mask_logits, labels[positive]), crops, pixels)
+        losses["mask"] = mask_loss(pick_class(mask_logits, own).float(), crops, pixels)
     return losses
 
 

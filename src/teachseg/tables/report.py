@@ -4,8 +4,9 @@ Letters
     n  seeds that both cells of a comparison have
 
 Numbers are in points, 100 times AP, as the papers print them. A comparison looks at the differences
-seed by seed: both cells of a seed saw the same scenes in the same order and began with the same
-random weights, so that the luck that they share falls out.
+seed by seed: both cells of a seed saw the same scenes in the same order, and their other weights
+were drawn by the same generator (they differ where shapes do), so that the luck that they share
+falls out.
 
 No boxes here.
 
@@ -15,7 +16,7 @@ Lesson: 41
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from teachseg.tables.specs import Comparison, Table
@@ -23,7 +24,7 @@ from teachseg.tables.specs import Comparison, Table
 # The 97.5 % point of Student's t for n - 1 degrees of freedom, n = 2, 3, ...: of n differences from
 # one normal distribution, mean -+ t * deviation / sqrt(n) holds its middle 95 times of 100.
 T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-LEAST_RUNS = 3  # below it a cell's mean is not said
+LEAST_RUNS = 3  # of a cell that the course ships
 
 
 @dataclass(frozen=True)
@@ -122,13 +123,21 @@ def papers_gain(table: Table, compare: Comparison) -> float | None:
     return None if this is None or that is None else round(this - that, 1)
 
 
-def sentence(table: Table, runs: Sequence[dict[str, Any]], compare: Comparison) -> str:
-    """What the runs allow to say of two cells, and whether it is what the paper says."""
+def sentence(
+    table: Table, runs: Sequence[dict[str, Any]], compare: Comparison, beside_paper: bool = True
+) -> str:
+    """What the runs allow to say of two cells, and whether it is what the paper says.
+
+    Args:
+        beside_paper: False where the runs' numbers are of another measure than the paper's.
+    """
     found = difference(table, runs, compare.this, compare.that)
     n, names = len(found.each), f"{compare.this} against {compare.that}"
     if n < 2:
         return f"{names}: {'not run' if n == 0 else 'run once'}, so nothing can be said."
-    numbers = f"{found.mean:+.1f} points ({found.low:+.1f} to {found.high:+.1f}, {n} seeds)"
+    numbers = f"{found.mean:+.1f} points ({found.low:+.1f} to {found.high:+.1f}, {n} runs)"
+    if not beside_paper:
+        return f"{names}: {numbers}. {verdict(found, replace(compare, expected=None))}"
     gain = papers_gain(table, compare)
     paper = "the paper gives no number" if gain is None else f"the paper has {gain:+.1f}"
     return f"{names}: {numbers}; {paper}. {verdict(found, compare)}"
@@ -136,7 +145,7 @@ def sentence(table: Table, runs: Sequence[dict[str, Any]], compare: Comparison) 
 
 def verdict(found: Difference, compare: Comparison) -> str:
     """Whether the paper's order holds here, as far as the spread allows to say."""
-    spread = "all seeds agree, but the spread" if _one_sign(found.each) else "The spread"
+    spread = "all runs agree, but the spread" if _one_sign(found.each) else "The spread"
     spread = spread[0].upper() + spread[1:]
     if compare.expected == "better":
         return {"more": "The paper's order holds.", "less": "The paper's order is reversed here.",
@@ -144,7 +153,8 @@ def verdict(found: Difference, compare: Comparison) -> str:
     if compare.expected == "alike":
         return {"more": "Here there is a difference, where the paper has hardly one.",
                 "less": "Here there is a difference the other way; the paper has hardly one.",
-                "open": "As in the paper, no difference can be told."}[found.direction]
+                "open": "The paper has hardly a difference; here the spread hides whether there is "
+                        "one."}[found.direction]
     return {"more": f"Here {compare.this} is better.", "less": f"Here {compare.that} is better.",
             "open": f"{spread} hides which is better."}[found.direction]
 
@@ -182,7 +192,7 @@ def where(runs: Sequence[dict[str, Any]]) -> str:
 def markdown(table: Table, runs: Sequence[dict[str, Any]]) -> str:
     """The table with its sentences, for a page."""
     lines = [f"**{table.title}** ({table.measure}, in points)", "",
-             "| | paper | here: mean ± deviation (seeds) |", "| --- | ---: | ---: |"]
+             "| | paper | here: mean ± deviation (runs) |", "| --- | ---: | ---: |"]
     lines += [f"| {' | '.join(row)} |" for row in rows(table, runs)]
     lines += ["", *(f"- {sentence(table, runs, one)}" for one in table.compare)]
     lines += [f"- {one}" for one in divergences(table, runs)]

@@ -13,6 +13,7 @@ Boxes pass through unseen.
 Lesson: 41
 """
 
+import csv
 import hashlib
 import importlib
 import json
@@ -24,7 +25,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -48,7 +49,7 @@ from teachseg.storage import (
     sha256,
 )
 from teachseg.tables.specs import Budget, Cell, Table, find
-from teachseg.train import NotFinite, TrainConfig, fit
+from teachseg.train import NotFinite, Stopped, TrainConfig, fit
 
 FORMAT = 1
 HOW = "teachseg tables 1"  # change it whenever the same settings would give other numbers
@@ -61,7 +62,7 @@ LAST = 20  # steps whose mean loss is kept
 
 @dataclass(frozen=True)
 class Training:
-    """Everything that decides the weights of one run."""
+    """Everything that decides one run: its weights, and what they are tested on."""
 
     paper: str
     settings: str      # of the model, those that are not the paper's defaults, as JSON
@@ -152,34 +153,54 @@ def train(
     A stop between two saves loses the steps since the last one, no more.
     """
     done = folder / "done.json"
+    settings = as_json(config_of(table, cell))
     if done.exists():
-        return load_json(done)
+        facts = load_json(done)
+        if facts.get("settings", settings) != settings:
+            raise ValueError(f"{folder} holds a training with other settings than this version's "
+                             "under the same name. Delete it, or keep trainings elsewhere: --out "
+                             "FOLDER.")
+        _remove_phases(folder)
+        return facts
     model = new_model(table, cell, training.seed)
     config = train_config(training.budget, training.seed, device, threads)
     scenes = Scenes("train", config.steps * config.batch_size, training.budget.image_size,
                     training.budget.kind)
-    facts: dict[str, Any] = {"diverged": None, "seconds": 0.0, "losses": {}}
+    facts: dict[str, Any] = {"diverged": None, "seconds": 0.0, "losses": {}, "settings": settings,
+                             "place": facts_of_place(device, threads)}
     for number, (name, losses_of, stages) in enumerate(phases(table, cell), start=1):
         if stages:
             importlib.import_module("teachseg.papers.mnc").learn_only(model, stages)
+        stop_if_asked()
         place = make_folder(folder / f"phase-{number}")
         resume = (place / "state.json").exists()
-        late: list[dict[str, float]] = []
         try:
-            for record in fit(model, losses_of, scenes, config, place, {"phase": name}, resume):
-                late = [*late[1 - LAST:], record.losses]
+            for _ in fit(model, losses_of, scenes, config, place, {"phase": name}, resume):
+                pass
         except NotFinite as error:
-            facts["diverged"] = f"{name}: {error}"
+            facts["diverged"] = f"{name}: {str(error).split('. ')[0]}"  # the rest is advice
             break
-        finished = load_json(place / "checkpoint.json")
-        facts["seconds"] += finished["seconds"]
-        facts["losses"] |= {k: sum(one[k] for one in late) / len(late) for k in late[-1]} \
-            if late else {}
+        facts["seconds"] += load_json(place / "checkpoint.json")["seconds"]
+        facts["losses"] |= last_losses(place / "log.csv")
     save_pair(folder / "weights", model.state_dict(), {"training": asdict(training)})
+    save_json(done, facts)
+    _remove_phases(folder)
+    return facts
+
+
+def _remove_phases(folder: Path) -> None:
+    """What only a resumed training needs."""
     for place in folder.glob("phase-*"):
         shutil.rmtree(place)
-    save_json(done, facts)
-    return facts
+
+
+def last_losses(log: Path) -> dict[str, float]:
+    """The means of the last steps in a training's log.csv, interrupted or not."""
+    with open(log, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))[-LAST:]
+    others = ("step", "learning_rate", "seconds", "data_seconds")
+    return {name: sum(float(row[name]) for row in rows) / len(rows)
+            for name in rows[0] if name not in others}
 
 
 # ---- One test -----------------------------------------------------------------------------------
@@ -244,7 +265,7 @@ def run_cell(
         "training_seconds": round(facts["seconds"], 1),
         "seconds_an_image": None if seconds is None else round(seconds, 4),
         "weights": None if numbers is None else load_json(folder / "weights.json")["sha256"],
-        **facts_of_place(device, threads),
+        **facts.get("place", facts_of_place(device, threads)),  # where it was trained
     }
 
 
@@ -273,7 +294,7 @@ RECORD = {  # what a record must hold, and of which kind
     "weights": str | None, "teachseg": str, "torch": str, "how": str, "scenes": str, "device": str,
     "machine": str, "threads": int | None,
 }
-TOGETHER = ("teachseg", "torch", "device", "budget")  # equal in all records of a table
+TOGETHER = ("teachseg", "torch", "device", "start", "budget")  # equal in all records of a table
 
 
 def refusal(record: Any, table: Table) -> str | None:
@@ -359,7 +380,8 @@ def check_continues(path: Path, runs: Sequence[dict], budget: Budget, device: st
     Args:
         device: cpu or cuda.
     """
-    now = facts_of_place(device, None) | {"budget": asdict(budget)}
+    now = facts_of_place(device, None) | {"budget": json.loads(json.dumps(asdict(budget))),
+                                          "start": sha256(pair_files(START)[0])}
     for name in TOGETHER if runs else ():
         if runs[0][name] != now[name]:
             raise ValueError(f"{path} has runs whose {name} is {runs[0][name]!r}, and now it would "
@@ -415,6 +437,7 @@ def jobs(
 
 def do(job: Job, out: Path, device: str, threads: int | None) -> list[tuple[str, dict]]:
     """(table, record) of each cell of a job. What a worker process is asked for."""
+    stop_if_asked()
     if threads:
         torch.set_num_threads(threads)
     return [(name, run_cell(find(name), find(name).cell(cell), job.training.seed, out, device,
@@ -427,9 +450,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _quiet_worker() -> None:
-    """A worker leaves Ctrl-C to the training that it runs, which saves its step and stops."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+_asked: list[int] = []  # signals that came to this worker while it was not in a training's steps
+
+
+def _note_signals() -> None:
+    """A worker notes Ctrl-C until its work can stop; in its steps, `train.fit` sees to that."""
+    signal.signal(signal.SIGINT, lambda number, frame: _asked.append(number))
+
+
+def stop_if_asked() -> None:
+    """Raise Stopped in a worker that was asked to stop before its steps began."""
+    if _asked:
+        raise Stopped("Stopped before its first step, as asked.")
 
 
 def run_jobs(
@@ -450,10 +482,14 @@ def run_jobs(
             yield job, do(job, out, device, threads)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_quiet_worker)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_note_signals)
+    waiting, running = list(todo), {}
     try:
-        running = {pool.submit(do, job, out, device, threads): job for job in todo}
-        for future in as_completed(running):
-            yield running[future], future.result()
+        while waiting or running:
+            while waiting and len(running) < workers:  # no more: what waits can be left undone
+                job = waiting.pop(0)
+                running[pool.submit(do, job, out, device, threads)] = job
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -1,9 +1,10 @@
 """The tables as data: which cells there are, what each changes, and what the paper found.
 
 A cell is a change of settings. All cells of a table have the same budget of steps, scenes and
-learning rate, and begin with the same backbone; a seed decides the other weights and which scenes
-are seen, so that cells of one seed can be compared in pairs. The papers' numbers are in points of
-their own measure on their own data: only their order can be compared with ours.
+learning rate, and begin with the same backbone; a seed decides the other weights, the order of the
+scenes and all that is drawn, so that cells of one seed can be compared in pairs. The papers'
+numbers are in points of their own measure on their own data: only their order can be compared with
+ours.
 
 No boxes here.
 
@@ -116,7 +117,7 @@ ROI_OPERATORS = Table(
         Comparison("RoIAlign average, 16", "RoIAlign max, 16", "alike"),
         Comparison("RoIAlign average, 32", "RoIPool, 32", "better"),
         Comparison("RoIAlign average, 32", "RoIWarp average, 32"),
-        Comparison("RoIAlign average, 32", "RoIAlign average, 16", "better"),
+        Comparison("RoIAlign average, 32", "RoIAlign average, 16", "alike"),
     ),
     note="Proposals come from all strides, so that they are equally good in all cells; RoIWarp "
          "rounds the box, as its released code does and as Mask R-CNN describes it.",
