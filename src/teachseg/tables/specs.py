@@ -155,6 +155,7 @@ MASK_HEAD = Table(
         Cell("fully connected", {"mask_head": "mlp", "mask_hidden": 256}, paper=31.5),
     ),
     compare=(Comparison("convolutions", "fully connected", "better"),),
+    note="Three runs a cell hid the order; then two more were made of both.",
 )
 
 # ---- MNC ----------------------------------------------------------------------------------------
