@@ -54,7 +54,7 @@ def test_show(measured):
     said = " ".join(good("show", "mask-head", "--results", folder).split())
     assert "A mask by convolutions or by fully connected layers" in said
     assert "run once, so nothing can be said." in said and "Paper: Mask R-CNN, Table 2e" in said
-    assert "1 steps of 6 scenes, tested on 2; 2 trainings" in said
+    assert "1 steps of 6 scenes of 128 x 128, tested on 2; 2 trainings" in said
     assert "not run" in good("show", "mask-classes", "--results", folder)
 
 

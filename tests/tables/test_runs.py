@@ -11,7 +11,7 @@ import torch
 from teachseg.storage import load_json, save_json
 from teachseg.tables import report, runs
 from teachseg.tables.specs import TABLES, Budget, find
-from teachseg.train import NotFinite, Stopped
+from teachseg.train import NotFinite, Stopped, draws
 
 TINY = Budget(steps=2, batch_size=1, learning_rate=1e-3, image_size=64, test_scenes=2,
               precision="32-true")
@@ -140,6 +140,13 @@ def test_a_test_setting_changes_no_weight(tmp_path):
     assert records[0]["weights"] == records[1]["weights"]
     assert [one["settings"]["num_seeds"] for one in records] == [5, 10]
     assert all(runs.refusal(one, table) is None for one in records)
+
+
+def test_a_seed_decides_the_order_of_the_scenes():
+    one, other = (runs.train_config(TINY, seed, "cpu", 1) for seed in (0, 1))
+    assert (one.seed, other.seed) == (0, 1)
+    assert (one.steps, one.batch_size, one.learning_rate) == (2, 1, 1e-3)
+    assert draws(0, 50, replace(one, batch_size=20)) != draws(0, 50, replace(other, batch_size=20))
 
 
 def test_every_training_begins_with_the_same_backbone():

@@ -182,7 +182,8 @@ def where(runs: Sequence[dict[str, Any]]) -> str:
     one = runs[0]
     budget = one["budget"]
     hours = sum({run["training"]: run["training_seconds"] for run in runs}.values()) / 3600
-    return (f"{budget['steps']} steps of {budget['batch_size']} scenes, tested on "
+    side = f"{budget['image_size']} x {budget['image_size']}"
+    return (f"{budget['steps']} steps of {budget['batch_size']} scenes of {side}, tested on "
             f"{budget['test_scenes']}; {len({run['training'] for run in runs})} trainings, "
             f"{hours:.1f} hours on {one['device']} ({one['machine']}, {one['threads']} thread"
             f"{'' if one['threads'] == 1 else 's'}); torch {one['torch']}, teachseg "
