@@ -59,5 +59,3 @@ def test_the_shipped_report_is_whole(report):
                                      "proposals or seeds at most", "images a batch"}
     assert all(one["low"] <= one["ratio"] <= one["high"] and one["repeats"] >= 5
                for of_title in stored["lines"].values() for one in of_title)
-
-

@@ -52,6 +52,7 @@ from typing import Any, NamedTuple
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.launchers import subprocess_script
 from lightning_fabric.utilities.imports import _IS_INTERACTIVE
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -75,6 +76,7 @@ MAY_CHANGE = (  # on resuming: where and how fast; images a step must stay as ma
     "save_every", "device", "workers", "threads", "devices", "nodes", "batch_size", "accumulate",
     "channels_last", "compile")
 PATIENCE = timedelta(minutes=10)  # with which processes wait for each other
+LAST_WORDS = 20  # seconds that the others have when one is lost
 
 
 @dataclass(frozen=True)
@@ -733,8 +735,26 @@ def _make_fabric(config: TrainConfig) -> Fabric:
     fabric = Fabric(accelerator=device, devices=config.devices, num_nodes=config.nodes,
                     precision=config.precision, strategy=strategy)
     if config.devices * config.nodes > 1:
+        _let_them_speak()
         fabric.launch()
     return fabric
+
+
+def _let_them_speak() -> None:
+    """Where a process is lost, Lightning ends the others at its next look, perhaps before they
+    could say what happened and which step is saved: it shall wait a while first.
+    """
+    observer = getattr(subprocess_script, "_ChildProcessObserver", None)  # its own, so not for sure
+    end = getattr(observer, "_terminate_all", None)
+    if end is None or getattr(end, "patient", False):
+        return
+
+    def end_later(self: Any) -> None:
+        time.sleep(LAST_WORDS)
+        end(self)
+
+    end_later.patient = True
+    observer._terminate_all = end_later
 
 
 def _check_folder(folder: Path, resume: bool) -> None:
