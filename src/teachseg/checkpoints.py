@@ -12,6 +12,7 @@ import dataclasses
 import importlib
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -23,6 +24,11 @@ FORMAT = 1  # of the manifest
 # papers/NAME.py -> the model's class in it
 MODELS = {"mnc": "MNC", "mask_rcnn": "MaskRCNN", "deep_metric": "DeepMetric"}
 SHIPPED = Path(__file__).resolve().parents[2] / "data" / "checkpoints"
+
+
+def page(paper: str) -> ModuleType:
+    """The module of a paper: `page("mnc")` is teachseg.papers.mnc."""
+    return importlib.import_module(f"teachseg.papers.{paper}")
 
 
 def paper_of(model: nn.Module) -> str:
@@ -111,7 +117,7 @@ def build(facts: dict[str, Any], where: Path) -> nn.Module:
         raise ValueError(f"{where} describes no model that this version knows: paper={name!r}, "
                          f"format={facts.get('format')!r}; known are {', '.join(MODELS)} in format "
                          f"{FORMAT}. Update teachseg, or take the manifest saved with the weights.")
-    paper = importlib.import_module(f"teachseg.papers.{name}")
+    paper = page(name)
     settings = _config(facts, where)
     foreign = sorted(set(settings) - {field.name for field in dataclasses.fields(paper.Config)})
     if foreign:

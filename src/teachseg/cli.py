@@ -16,7 +16,6 @@ Lesson: 00
 import ast
 import csv
 import difflib
-import importlib
 import itertools
 import math
 import os
@@ -222,9 +221,9 @@ def _pick_device(device: Device) -> str:
 
 def _predictor(model: "nn.Module") -> Callable[..., list["Detections"]]:
     """The `predict` of a model's paper."""
-    from teachseg.checkpoints import paper_of
+    from teachseg.checkpoints import page, paper_of
 
-    return importlib.import_module(f"teachseg.papers.{paper_of(model)}").predict
+    return page(paper_of(model)).predict
 
 
 def _measure(
@@ -477,19 +476,13 @@ def doctor() -> None:
 # ---- demo ---------------------------------------------------------------------------------------
 
 
-def _count_right(found: "Detections", real: "Targets", least_iou: float = 0.5) -> int:
+def _count_right(found: "Detections", real: "Targets") -> int:
     """How many detections hit an object of their class that no better one had hit already."""
     from teachseg.geometry.masks import mask_iou
+    from teachseg.mistakes import find_right
 
-    free, right = [True] * len(real.labels), 0
-    overlaps = mask_iou(found.masks, real.masks).tolist()
-    for label, row in zip(found.labels.tolist(), overlaps):
-        fitting = [(iou, i) for i, iou in enumerate(row)
-                   if free[i] and int(real.labels[i]) == label and iou >= least_iou]
-        if fitting:
-            free[max(fitting)[1]] = False
-            right += 1
-    return right
+    same_class = found.labels[:, None] == real.labels
+    return sum(d >= 0 for d in find_right(mask_iou(found.masks, real.masks), same_class))
 
 
 def _beside(pictures: Sequence["Tensor"], dim: int, gap: int) -> "Tensor":
@@ -685,12 +678,12 @@ def _changed(config: Any, changes: Sequence[str]) -> Any:
 
 def _model_config(asked: Training, num_classes: int) -> Any:
     """Every number of the model that is asked for."""
-    from teachseg import recipes
+    from teachseg import checkpoints, recipes
 
     if asked.recipe is not None:
         config = recipes.find(asked.recipe).config(num_classes)
     else:
-        page = importlib.import_module(f"teachseg.papers.{asked.paper}")
+        page = checkpoints.page(asked.paper)
         if not hasattr(page.Config, asked.config):
             raise ValueError(f"--config {asked.config}: {asked.paper} has no such model. Choose "
                              "course or paper; code is MNC's alone, whose released code differs "
@@ -705,9 +698,9 @@ def _new_model(asked: Training, num_classes: int, load_weights: bool) -> "nn.Mod
 
     from teachseg import checkpoints
     from teachseg.checkpoints import MODELS
-    from teachseg.layers.backbones import freeze, load_backbone_weights
+    from teachseg.layers.backbones import OWN, freeze, load_backbone_weights
 
-    page = importlib.import_module(f"teachseg.papers.{asked.paper}")
+    page = checkpoints.page(asked.paper)
     config = _model_config(asked, num_classes)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(asked.seed)
@@ -723,7 +716,7 @@ def _new_model(asked: Training, num_classes: int, load_weights: bool) -> "nn.Mod
         if getattr(config, "frozen_norm", False):
             typer.echo("Note: this backbone's norms are frozen, so without --backbone-weights (say "
                        "IMAGENET1K_V1) it learns slowly.", err=True)
-    elif config.backbone.startswith("course") and not weights.endswith(".safetensors"):
+    elif config.backbone in OWN and not weights.endswith(".safetensors"):
         raise ValueError(f"There are no weights {weights!r} for the course's own small backbone, "
                          "which learns from scratch. Leave --backbone-weights out, or use --config "
                          "paper.")
@@ -908,7 +901,7 @@ def _train(
 
     if int(os.environ.get("RANK", os.environ.get("LOCAL_RANK", 0))) > 0:
         sys.stdout = open(os.devnull, "w")  # the first process speaks
-    page = importlib.import_module(f"teachseg.papers.{asked.paper}")
+    page = checkpoints.page(asked.paper)
     recipe = _recipe(asked, workers, save_every)
     data = _open_data(asked, "train")
     classes = _class_names(data)

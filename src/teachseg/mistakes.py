@@ -35,7 +35,7 @@ Lesson: 40
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from torch import Tensor
@@ -112,11 +112,8 @@ def judge_image(detections: Detections, targets: Targets) -> Judged:
 
     fates, by = [], []
     for g in range(num_real):
-        def union(pieces: list[int], g: int = g) -> float:
-            both = detections.masks[pieces].any(dim=0) & targets.masks[g]
-            return float(both.sum()) / max(int(targets.masks[g].sum()), 1)
-
-        fate, behind = _fate(g, finder[g], iou, covered, inside, parts, union)
+        on_object = detections.masks[:, targets.masks[g]]  # (D, its pixels)
+        fate, behind = _fate(g, finder[g], iou, covered, inside, parts, on_object)
         fates.append(fate)
         by.append(behind)
     for fate, behind in zip(fates, by):
@@ -129,12 +126,12 @@ def judge_image(detections: Detections, targets: Targets) -> Judged:
 
 def _fate(
     g: int, finder: int, iou: Tensor, covered: Tensor, inside: Tensor, parts: list[str],
-    union: Callable[[list[int]], float],
+    on_object: Tensor,
 ) -> tuple[str, list[int]]:
     """What became of object g, and the detections behind it.
 
     Args:
-        union: the share of the object that some detections cover together.
+        on_object: (D, pixels of the object) bool, which of them each detection covers.
     """
     if finder >= 0:
         return "found", [finder]
@@ -147,7 +144,7 @@ def _fate(
     if merging:
         return "merged", [max(merging, key=lambda d: float(covered[d, g]))]
     pieces = [d for d in spare if inside[d, g] >= HALF]
-    if len(pieces) >= 2 and union(pieces) >= HALF:
+    if len(pieces) >= 2 and on_object[pieces].any(dim=0).float().mean() >= HALF:
         return "split", pieces
     if spare:
         best = max(spare, key=lambda d: float(iou[d, g]))

@@ -314,8 +314,8 @@ def growth(repeats: int) -> dict[str, list[dict]]:
             add("objects of a crowded scene", name, count, partial(predict, [by_count[count]]))
         image = Scenes("val", 1)[0][0]
         for value in (12, 25, 50, 100):
-            change = ("num_seeds" if name == "deep_metric" else "post_nms_test", value)
-            model.config = replace(config, **dict([change]))
+            most = "num_seeds" if name == "deep_metric" else "post_nms_test"
+            model.config = replace(config, **{most: value})
             add("proposals or seeds at most", name, value, partial(predict, [image]))
         model.config = config
         for batch in (1, 2, 4, 8):

@@ -73,7 +73,8 @@ def gallery_frame(
         raise ValueError(f"There is no answer of {paper!r}. There are: {', '.join(one.answers)}.")
     if not 0 <= score <= 1:
         raise ValueError(f"score must be in 0..1, got {svg.number(score)}.")
-    found, judged = one.judged(paper, score)
+    all_judged = {other: one.judged(other, score) for other in one.answers}
+    found, judged = all_judged[paper]
     height, width = one.targets.masks.shape[1:]
     left = (GAP, 2 * GAP + PANEL)
     fates = ["" if fate == "found" else fate for fate in judged.fates]
@@ -85,8 +86,8 @@ def gallery_frame(
         _panel(one, left[0], one.targets, names, fates, [not fate for fate in fates]),
         _panel(one, left[1], found, names, parts, [part == "right" for part in judged.parts]),
     ]
-    others = ", ".join(f"{other} {one.judged(other, score)[1].fates.count('found')}"
-                       for other in one.answers)
+    others = ", ".join(f"{other} {said.fates.count('found')}"
+                       for other, (_, said) in all_judged.items())
     caption = (f"Scene {scene} of kind {one.kind}, {paper}, score at least {svg.number(score)}. "
                f"Objects: {_counted(judged.fates, FATES)}. Detections: "
                f"{_counted(judged.parts, PARTS)}. Found of {len(judged.fates)}: {others}.")

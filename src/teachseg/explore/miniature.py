@@ -10,6 +10,7 @@ Lesson: 41
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from ipywidgets import Dropdown, IntSlider
 from teachseg.explore import svg
 from teachseg.explore.explorer import Explorer, Frame
 from teachseg.tables import report
-from teachseg.tables.specs import Table, find
+from teachseg.tables.specs import find
 
 ROW, TOP, LEFT, WIDE, RIGHT = 26, 46, 190, 360, 150  # pixels of the drawing
 MEASURES = ("APr50", "APr70", "AP", "AP50", "AP75")
@@ -39,15 +40,16 @@ def miniature_frame(
                          f"{', '.join(tables)}.")
     if num_seeds < 1:
         raise ValueError(f"num_seeds must be 1 or more, got {num_seeds}.")
-    spec = find(table)
+    spec = replace(find(table), measure=measure)
+    papers = measure == find(table).measure
     seeds = sorted({one["seed"] for one in tables[table]})[:num_seeds]
-    runs = [_with_measure(spec, one, measure) for one in tables[table] if one["seed"] in seeds]
+    runs = [one for one in tables[table] if one["seed"] in seeds]
+    _check_measure(runs, measure)
     cells = [(cell, report.measured(spec, runs, cell.name)) for cell in spec.cells]
     values = [value for _, measured in cells for value in measured.values]
     if not values:
         raise ValueError(f"No run of the table {table!r} ended: there is nothing to draw.")
     low, high = _ends(values)
-    papers = measure == spec.measure
     pieces = [svg.text(8, 18, f"{spec.title}"),
               svg.text(LEFT + WIDE + 12, 36, "mean ± dev. | paper", 10)]
     pieces += _axis(low, high, len(cells), measure)
@@ -60,15 +62,11 @@ def miniature_frame(
     return Frame(svg.picture(LEFT + WIDE + RIGHT, height, *pieces, label=caption), caption)
 
 
-def _with_measure(spec: Table, record: dict[str, Any], measure: str) -> dict[str, Any]:
-    """The record, whose number of this measure stands where the table's own does."""
-    if record["numbers"] is None:
-        return record
-    if record["numbers"].get(measure) is None:
-        raise ValueError(f"The records have no {measure}. They have: "
-                         f"{', '.join(record['numbers'])}.")
-    numbers = record["numbers"] | {spec.measure: record["numbers"][measure]}
-    return record | {"numbers": numbers}
+def _check_measure(runs: Sequence[dict[str, Any]], measure: str) -> None:
+    """ValueError where a run that ended has no number of this measure."""
+    for numbers in (one["numbers"] for one in runs if one["numbers"] is not None):
+        if numbers.get(measure) is None:
+            raise ValueError(f"The records have no {measure}. They have: {', '.join(numbers)}.")
 
 
 def _ends(values: Sequence[float]) -> tuple[float, float]:

@@ -240,6 +240,9 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
 }
 
 
+OWN = ("course", "course32")  # the course's: no pretrained norms, no weights of torchvision
+
+
 def build_backbone(name: str, **options) -> nn.Module:
     """A backbone by its name in `BACKBONES`, with random weights.
 

@@ -48,6 +48,7 @@ from teachseg.geometry.similarity import similarity_maps
 from teachseg.layers.backbones import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    OWN,
     Normalize,
     build_backbone,
 )
@@ -168,7 +169,7 @@ class DeepMetric(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
-        if config.backbone.startswith("course"):
+        if config.backbone in OWN:
             options = {"stem_map": config.merge_channels is not None}
         else:
             options = {"frozen_norm": config.frozen_norm}

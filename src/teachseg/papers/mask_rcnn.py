@@ -35,6 +35,7 @@ from teachseg.geometry.sampling import of_image
 from teachseg.layers.backbones import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    OWN,
     Normalize,
     build_backbone,
 )
@@ -193,8 +194,7 @@ class MaskRCNN(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
-        ours = config.backbone.startswith("course")
-        options = {} if ours else {"frozen_norm": config.frozen_norm}
+        options = {} if config.backbone in OWN else {"frozen_norm": config.frozen_norm}
         options |= {"c4": True} if config.c4 else {}
         self.normalize = Normalize(config.mean, config.std)
         self.backbone = build_backbone(config.backbone, **options)

@@ -53,6 +53,7 @@ from teachseg.geometry.sampling import of_image
 from teachseg.layers.backbones import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    OWN,
     Normalize,
     build_backbone,
 )
@@ -225,8 +226,7 @@ class MNC(nn.Module):
     def __init__(self, config: Config):
         super().__init__()
         self.config = config
-        ours = config.backbone.startswith("course")
-        options = {} if ours else {"frozen_norm": config.frozen_norm}
+        options = {} if config.backbone in OWN else {"frozen_norm": config.frozen_norm}
         if config.backbone == "vgg16":
             options["ceil_mode"] = config.ceil_pooling
         self.normalize = Normalize(config.mean, config.std)

@@ -58,19 +58,17 @@ class Measured:
         return said
 
 
-def measured(table: Table, runs: Sequence[dict[str, Any]], cell: str,
-             measure: str | None = None) -> Measured:
+def measured(table: Table, runs: Sequence[dict[str, Any]], cell: str) -> Measured:
     """What the records say of one cell.
 
     Args:
         runs: as `runs.load_results` gives them.
-        measure: a key of the records' numbers, if not the table's own.
     """
     table.cell(cell)
     mine = sorted((one for one in runs if one["cell"] == cell), key=lambda one: one["seed"])
     ended = [one for one in mine if one["diverged"] is None]
     return Measured(
-        tuple(100 * one["numbers"][measure or table.measure] for one in ended),
+        tuple(100 * one["numbers"][table.measure] for one in ended),
         tuple(one["seed"] for one in ended),
         tuple((one["seed"], one["diverged"]) for one in mine if one["diverged"] is not None),
     )
@@ -145,8 +143,7 @@ def sentence(
 
 def verdict(found: Difference, compare: Comparison) -> str:
     """Whether the paper's order holds here, as far as the spread allows to say."""
-    spread = "all runs agree, but the spread" if _one_sign(found.each) else "The spread"
-    spread = spread[0].upper() + spread[1:]
+    spread = "All runs agree, but the spread" if _one_sign(found.each) else "The spread"
     if compare.expected == "better":
         return {"more": "The paper's order holds.", "less": "The paper's order is reversed here.",
                 "open": f"{spread} hides the order."}[found.direction]

@@ -15,7 +15,6 @@ Lesson: 41
 
 import csv
 import hashlib
-import importlib
 import json
 import math
 import multiprocessing
@@ -36,7 +35,7 @@ import torch
 from torch import nn
 
 from teachseg import __version__
-from teachseg.checkpoints import MODELS, SHIPPED, load_weights, paper_of
+from teachseg.checkpoints import MODELS, SHIPPED, load_weights, page, paper_of
 from teachseg.datasets.scenes import CLASSES, RECIPE, Scenes
 from teachseg.evaluate import evaluate_pairs
 from teachseg.storage import (
@@ -80,9 +79,8 @@ class Training:
 
 def config_of(table: Table, cell: Cell, testing: bool = False) -> Any:
     """The model's settings in a cell, in training or in testing."""
-    page = importlib.import_module(f"teachseg.papers.{table.paper}")
     changes = {**table.base, **cell.change, **(cell.test if testing else {})}
-    return replace(page.Config.course(len(CLASSES)), **changes)
+    return replace(page(table.paper).Config.course(len(CLASSES)), **changes)
 
 
 def as_json(config: Any) -> dict[str, Any]:
@@ -112,10 +110,9 @@ def new_model(table: Table, cell: Cell, seed: int) -> nn.Module:
 
     What a deeper backbone has more is random, as all else is.
     """
-    page = importlib.import_module(f"teachseg.papers.{table.paper}")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        model = getattr(page, MODELS[table.paper])(config_of(table, cell))
+        model = getattr(page(table.paper), MODELS[table.paper])(config_of(table, cell))
     tensors, _ = load_pair(START)
     own = "backbone."
     known = {name.removeprefix(own): tensor for name, tensor in tensors.items()}
@@ -129,10 +126,10 @@ def new_model(table: Table, cell: Cell, seed: int) -> nn.Module:
 
 def phases(table: Table, cell: Cell) -> list[tuple[str, Callable[..., Any], tuple[int, ...]]]:
     """(name, losses, stages that learn) of each training in turn; all at once is one phase."""
-    page = importlib.import_module(f"teachseg.papers.{table.paper}")
+    losses_of = page(table.paper).training_losses
     if cell.schedule == "together":
-        return [("all", page.training_losses, ())]
-    return [(f"stage {stage}", partial(page.training_losses, stages=(stage,)), (stage,))
+        return [("all", losses_of, ())]
+    return [(f"stage {stage}", partial(losses_of, stages=(stage,)), (stage,))
             for stage in STAGES]
 
 
@@ -170,7 +167,7 @@ def train(
                              "place": facts_of_place(device, threads)}
     for number, (name, losses_of, stages) in enumerate(phases(table, cell), start=1):
         if stages:
-            importlib.import_module("teachseg.papers.mnc").learn_only(model, stages)
+            page(table.paper).learn_only(model, stages)
         stop_if_asked()
         place = make_folder(folder / f"phase-{number}")
         resume = (place / "state.json").exists()
@@ -208,7 +205,7 @@ def last_losses(log: Path) -> dict[str, float]:
 
 def test(model: nn.Module, config: Any, budget: Budget, device: str) -> tuple[dict, float]:
     """A trained model with a cell's settings -> its numbers, and seconds a scene."""
-    page = importlib.import_module(f"teachseg.papers.{paper_of(model)}")
+    predict = page(paper_of(model)).predict
     model.config = config
     model.to(device).eval()
     scenes = Scenes("tables", budget.test_scenes, budget.image_size, budget.kind)
@@ -217,7 +214,7 @@ def test(model: nn.Module, config: Any, budget: Budget, device: str) -> tuple[di
     def pairs() -> Iterator:
         for image, real in scenes:
             started = time.perf_counter()
-            found = page.predict(model, [image.to(device)])[0].to("cpu")
+            found = predict(model, [image.to(device)])[0].to("cpu")
             seconds.append(time.perf_counter() - started)
             yield found, real
 
@@ -327,7 +324,7 @@ def refusal(record: Any, table: Table) -> str | None:
     changed = sorted(new | {name for name in old if settings.get(name, ...) != old[name]})
     if changed:
         name = changed[0]
-        return (f"its setting {name} is {record['settings'].get(name)!r}, and this version's is "
+        return (f"its setting {name} is {old.get(name)!r}, and this version's is "
                 f"{settings.get(name)!r}")
     try:
         budget = Budget(**record["budget"])
