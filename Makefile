@@ -10,7 +10,7 @@ VENV := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n $(WORKERS) --dist loadscope
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-fast test-notebooks mutants notebooks data quotes bench bench-more python base ready
+.PHONY: help lab test test-fast test-notebooks mutants notebooks course-report data quotes bench bench-more python base ready
 
 help:
 	@echo "make lab             open the course in JupyterLab (the first time: sets up .venv)"
@@ -19,6 +19,7 @@ help:
 	@echo "make test-notebooks  only the notebooks: run them again and compare every number"
 	@echo "make mutants         plant faults in the library; unit tests must find each, notebooks most"
 	@echo "make notebooks       make the notebooks' stored outputs again"
+	@echo "make course-report   a line for each notebook: cells, words, exercises, numbers, seconds"
 	@echo "make data            bring the table of files in data/README.md up to date"
 	@echo "make quotes          bring what the lessons quote from notebooks and results up to date"
 	@echo "make bench           speed beside torchvision's and the machine's limit, in one report"
@@ -45,6 +46,9 @@ mutants: ready
 
 notebooks: ready
 	$(VENV)/python scripts/make_notebooks.py
+
+course-report: ready
+	$(VENV)/python scripts/course_report.py
 
 data: base
 	$(VENV)/python scripts/list_data.py

@@ -32,7 +32,13 @@ ATTEMPTS = 3  # pip keeps the packages that arrived, so that trying again costs 
 
 # Imported once after installing: proves that the big ones load, and fills matplotlib's font cache,
 # which on its first use can otherwise write a warning into a notebook.
-WARM_UP = "import torch, torchvision, matplotlib.pyplot, IPython, ipywidgets; import teachseg"
+# Then its kernels are taught to say what a failed cell is in want of.
+WARM_UP = """
+import pathlib, sys
+import torch, torchvision, matplotlib.pyplot, IPython, ipywidgets
+import teachseg.cells
+teachseg.cells.set_up(pathlib.Path(sys.prefix))
+"""
 
 
 def key() -> str:

@@ -40,7 +40,7 @@ from urllib.parse import quote
 import typer
 from typer.core import TyperGroup
 
-from teachseg import __version__
+from teachseg import __version__, cells
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -1558,6 +1558,7 @@ def lab(
 ) -> None:
     """Open the course in JupyterLab, on this machine alone. Ctrl-C ends it."""
     folder, words = lab_command(notebook, port, browser)
+    cells.set_up(Path(sys.prefix))
     typer.echo(f"Starting JupyterLab in {folder}; open the address with the token that it prints. "
                "Ctrl-C ends it.")
     sys.stdout.flush()
