@@ -22,6 +22,7 @@ FLOORS = {
     "datasets": 2, "evaluate": 2, "train": 2, "mistakes": 2,
     "geometry": 1,
     "structures": 0, "checks": 0, "storage": 0, "processes": 0, "costs": 0,
+    "cells": 0,
 }  # fmt: skip
 
 SIDEWAYS = {  # the few steps along one floor, and why

@@ -8,6 +8,8 @@ import ast
 import dataclasses
 import importlib
 import re
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -37,7 +39,7 @@ COURSE = {
 }  # fmt: skip
 KEYS = {"title", "papers", "objectives", "prerequisites", "minutes", "notebook", "symbols", "terms",
         "deviations"}  # fmt: skip
-REFERENCE = {"glossary", "notation", "equations", "deviations"}  # pages to look things up
+REFERENCE = {"glossary", "notation", "equations", "deviations", "common_errors"}  # to look things up
 
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
@@ -232,6 +234,48 @@ def test_a_name_that_does_not_exist_is_found():
         found("geometry.boxes.box_iuo")
     with pytest.raises(AttributeError):
         found("geometry.boxen.box_iou")
+
+
+# --- common_errors.md ---
+
+
+def test_the_twenty_five_confusions_are_numbered_and_each_has_its_lesson():
+    table = rows(ROOT / "lessons" / "common_errors.md", "| no. |")
+    assert [int(row[0]) for row in table] == list(range(1, 26))
+    for _, what, sentence, lessons in table:
+        assert what and len(sentence) > 20
+        assert set(lessons.split(", ")) <= set(COURSE)
+
+
+def test_every_error_has_something_to_look_at():
+    table = rows(ROOT / "lessons" / "common_errors.md", "| what you see |")
+    assert len(table) > 15 and all(all(row) for row in table)
+    here = {path.name[:2] for path in LESSONS}
+    assert {number for row in table if len(row) == 4 for number in row[3].split(", ")} <= here
+
+
+# --- spelling ---
+
+
+def test_nothing_is_misspelled_as_people_often_do(tmp_path):
+    """codespell knows common misspellings; of a notebook its text cells are looked at."""
+    for page in NOTEBOOKS:
+        (tmp_path / f"{page.stem}.txt").write_text(text(page), "utf-8")
+    names = tmp_path / "names.txt"
+    names.write_text("gool\n")  # Van Gool
+    said = subprocess.run(
+        [sys.executable, "-m", "codespell_lib", "-I", names, "lessons", "README.md",
+         "CONTRIBUTING.md", "data/README.md", "src", "scripts", tmp_path],
+        cwd=ROOT, capture_output=True, text=True)
+    assert said.returncode == 0, said.stdout + said.stderr
+
+
+def test_a_misspelled_word_would_be_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("This is teh page.\n")
+    said = subprocess.run([sys.executable, "-m", "codespell_lib", page], capture_output=True,
+                          text=True)
+    assert said.returncode and "teh" in said.stdout
 
 
 # --- equations.md: paper -> function -> lesson ---

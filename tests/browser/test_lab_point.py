@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from explorer_page import ExplorerPage
 
 pytestmark = pytest.mark.slow
 
@@ -27,22 +28,8 @@ def up_to_the_explorer(folder: Path) -> Path:
     return copy
 
 
-class Lab:
-    """The page, its explorer, and what the browser complained of."""
-
-    def __init__(self, page):
-        self.page, self.complaints = page, []
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", lambda line: self.complaints.append(f"{line.text} {line.location}")
-                if line.type == "error" else None)
-        self.explorer = page.locator(".jp-OutputArea-output:has(canvas.teachseg-stage)").first
-        self.stage = self.explorer.locator("canvas.teachseg-stage")
-        self.words = self.explorer.locator("[role=status]")
-
-    def number(self, name: str) -> int:
-        label = self.page.locator("label", has_text=re.compile(f"^{name}"))
-        line = self.explorer.locator(".widget-hslider", has=label)
-        return int(line.locator(".widget-readout").inner_text())
+class Lab(ExplorerPage):
+    """An explorer whose stage shows a point."""
 
     def point(self) -> tuple[int, int]:
         """(row, column), as the stage says it."""
@@ -70,7 +57,7 @@ def lab(browser, tmp_path_factory, serve, run_all_cells, artefacts):
     copy = up_to_the_explorer(folder / "work")
     with serve(folder, copy.parent) as at:
         page = browser.new_page(viewport={"width": 1280, "height": 1300})
-        lab = Lab(page)
+        lab = Lab(page, ".jp-OutputArea-output:has(canvas.teachseg-stage)")
         run_all_cells(page, at(copy.name))
         lab.stage.wait_for()
         lab.stage.scroll_into_view_if_needed()
@@ -85,8 +72,7 @@ def test_a_click_grows_a_mask(lab, artefacts):
     for place in ((40, 30), (5, 60)):
         lab.click(*place)
         captions.append(lab.wait_for(*place))
-        drawings.append(lab.explorer.locator(".widget-html-content > svg").evaluate(
-            "it => it.outerHTML"))
+        drawings.append(lab.drawing())
     assert captions[0] != captions[1] and drawings[0] != drawings[1]
     lab.page.screenshot(path=artefacts / "lab_point_clicked.png")
 
@@ -113,13 +99,11 @@ def test_a_drag_takes_the_point_along(lab):
 
 
 def test_a_slider_moves_the_point_and_another_the_scene(lab):
-    label = lab.page.locator("label", has_text=re.compile("^column"))
-    lab.explorer.locator(".widget-hslider", has=label).locator(".noUi-handle").focus()
+    lab.handle("column").focus()
     row, column = lab.point()
     lab.page.keyboard.press("ArrowRight")
     before = lab.wait_for(row, column + 1)
-    label = lab.page.locator("label", has_text=re.compile("^scene"))
-    lab.explorer.locator(".widget-hslider", has=label).locator(".noUi-handle").focus()
+    lab.handle("scene").focus()
     image = lab.stage.evaluate("it => it.toDataURL()")
     lab.page.keyboard.press("ArrowRight")
     lab.page.wait_for_function("([it, was]) => it.toDataURL() !== was",
@@ -128,6 +112,4 @@ def test_a_slider_moves_the_point_and_another_the_scene(lab):
 
 
 def test_nothing_complained(lab):
-    lab.page.evaluate("console.error('heard')")
-    lab.page.wait_for_timeout(100)
-    assert [one.split(" {")[0] for one in lab.complaints] == ["heard"]
+    lab.check_complaints()
