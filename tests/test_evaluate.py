@@ -15,6 +15,7 @@ from faster_coco_eval.core import mask as rle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from teachseg import evaluate
 from teachseg.evaluate import (
     COCO_NAMES,
     INTERPOLATIONS,
@@ -402,6 +403,18 @@ def test_coco_equals_pycocotools(seed):
     assert 0.05 < ours["AP"] < 0.95  # a scene neither hopeless nor perfect
     assert not any(math.isnan(value) for value in ours.values())  # objects of every size
     assert list(ours.values()) == pytest.approx(pycocotools_ap(scenes, 4), abs=1e-6, nan_ok=True)
+
+
+def test_a_large_set_is_evaluated_class_by_class_with_the_same_numbers(monkeypatch):
+    generator = torch.Generator().manual_seed(5)
+    scenes = [random_scene(generator, (60, 80), num_classes=3) for _ in range(12)]
+    at_once, calls = coco_mask_ap(*zip(*scenes), num_classes=4), []
+    one_go = evaluate._coco_numbers
+    monkeypatch.setattr(evaluate, "_coco_numbers",
+                        lambda found, real: calls.append(len(real)) or one_go(found, real))
+    monkeypatch.setattr(evaluate, "MASKS_AT_ONCE", 0)
+    assert coco_mask_ap(*zip(*scenes), num_classes=4) == pytest.approx(at_once, nan_ok=True)
+    assert len(calls) == 4  # one a class, the one without objects too
 
 
 def test_coco_equals_pycocotools_where_only_100_detections_count():

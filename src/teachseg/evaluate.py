@@ -38,6 +38,7 @@ from teachseg.structures import Detections, Targets, crowd_of
 VOC_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)  # 0.5 and 0.7 are the ones MNC reports
 GRID_STEPS = {"11-point": 10, "101-point": 100}  # recalls 0, 1/steps, 2/steps, ..., 1
 INTERPOLATIONS = (*GRID_STEPS, "exact")
+MASKS_AT_ONCE = 20_000  # a set with no more is evaluated at once
 COCO_NAMES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100")
 
 
@@ -394,8 +395,8 @@ class CocoMaskAP:
     exactly 32 x 32 counts as small and as medium. Detections in a crowd region (iscrowd) of their
     class count neither way.
 
-    Classes are evaluated one after the other, which needs a K-th of the memory: COCO's numbers are
-    means of the classes' numbers.
+    Of a large set, classes are evaluated one after the other, which needs a K-th of the memory;
+    of a small one all at once, which is quicker. COCO's numbers are means of the classes' numbers.
     """
 
     def __init__(self, num_classes: int):
@@ -435,40 +436,61 @@ class CocoMaskAP:
 
     def per_class(self) -> dict[int, dict[str, float]]:
         """label -> that class's numbers, as `result`; only classes that have ground truth."""
+        found, real = ([pair[which] for pair in self._images] for which in (0, 1))
+        if sum(len(image.runs) for image in found + real) <= MASKS_AT_ONCE:
+            return _coco_numbers(found, real)
         numbers = {}
         for label, images in enumerate(self._images_of, start=1):
-            found = [self._images[i][0].of_class(label) for i in images]
-            real = [self._images[i][1].of_class(label) for i in images]
-            if any((~image.crowd).any() for image in real):
-                numbers[label] = _coco_numbers(found, real)
+            numbers |= _coco_numbers([found[i].of_class(label) for i in images],
+                                     [real[i].of_class(label) for i in images])
         return numbers
 
 
-def _coco_numbers(found: list[Encoded], real: list[Encoded]) -> dict[str, float]:
-    """COCO's numbers of one class: all that is found and real in each image is of that class."""
-    evaluation = COCOeval_faster(
-        _coco_dataset(real), _coco_dataset(found), "segm", print_function=_silent
-    )
+def _coco_numbers(found: list[Encoded], real: list[Encoded]) -> dict[int, dict[str, float]]:
+    """label -> COCO's numbers of that class, for the classes of which there is an object."""
+    labels = sorted({int(label) for image in real for label in image.labels[~image.crowd]})
+    if not labels:
+        return {}
+    evaluation = COCOeval_faster(_coco_dataset(real, labels), _coco_dataset(found, labels),
+                                 "segm", print_function=_silent)
     evaluation.run()
-    stats = evaluation.stats[: len(COCO_NAMES)].tolist()  # -1 where there is nothing to find
-    return {name: x if x >= 0 else float("nan") for name, x in zip(COCO_NAMES, stats)}
+    precision, recall = (evaluation.eval[name] for name in ("precision", "recall"))
+    return {label: _of_class(precision[:, :, k], recall[:, k]) for k, label in enumerate(labels)}
 
 
-def _coco_dataset(images: list[Encoded]) -> COCO:
-    """What a COCO annotation file of one class would hold, in memory."""
-    sizes, annotations = [], []
-    for image_id, image in enumerate(images, start=1):
-        height, width = image.image_size
-        sizes.append({"id": image_id, "height": height, "width": width})
-        for score, crowd, mask in zip(image.scores.tolist(), image.crowd, image.rles()):
-            annotations.append({
-                "id": len(annotations) + 1, "image_id": image_id, "category_id": 1,
-                "iscrowd": int(crowd), "score": score, "segmentation": mask,
-            })
+def _of_class(precision: np.ndarray, recall: np.ndarray) -> dict[str, float]:
+    """One class's numbers from COCO's tables, in which -1 stands where there is nothing to find.
+
+    Args:
+        precision: (10, 101, 4, 3): IoU, recall, area (all, small, medium, large), detections.
+        recall: (10, 4, 3).
+    """
+    every, small, medium, large = (precision[:, :, area, 2] for area in range(4))
+    tables = [every, every[0], every[5], small, medium, large,
+              recall[:, 0, 0], recall[:, 0, 1], recall[:, 0, 2]]
+    known = [table[table > -1] for table in tables]
+    return {name: float(table.mean()) if table.size else float("nan")
+            for name, table in zip(COCO_NAMES, known)}
+
+
+def _coco_dataset(images: list[Encoded], labels: list[int]) -> COCO:
+    """What a COCO annotation file of these classes would hold, in memory."""
+    annotations = [
+        {"id": 0, "image_id": i, "category_id": label, "iscrowd": int(crowd), "score": score,
+         "segmentation": mask}
+        for i, image in enumerate(images, start=1)
+        for label, score, crowd, mask in zip(image.labels.tolist(), image.scores.tolist(),
+                                             image.crowd, image.rles())
+    ]
     areas = rle.area([annotation["segmentation"] for annotation in annotations])  # in pixels
-    for annotation, area in zip(annotations, areas):
-        annotation["area"] = float(area)
-    content = {"images": sizes, "annotations": annotations, "categories": [{"id": 1, "name": "1"}]}
+    for number, (annotation, area) in enumerate(zip(annotations, areas), start=1):
+        annotation["id"], annotation["area"] = number, float(area)
+    content = {
+        "images": [{"id": i, "height": image.image_size[0], "width": image.image_size[1]}
+                   for i, image in enumerate(images, start=1)],
+        "annotations": annotations,
+        "categories": [{"id": label, "name": str(label)} for label in labels],
+    }
     return COCO(content, print_function=_silent)
 
 
