@@ -23,6 +23,7 @@ class Fault(NamedTuple):
 
 
 ROI, BOXES, NMS = "layers/roi.py", "geometry/boxes.py", "geometry/nms.py"
+ANCHORS = "geometry/anchors.py"
 VOTING, CASCADE, TARGETS = "decoding/voting.py", "layers/cascade.py", "learning/targets.py"
 SIMILARITY, LOSSES, SAMPLING = ("geometry/similarity.py", "learning/losses.py",
                                 "geometry/sampling.py")
@@ -32,8 +33,25 @@ TRANSFORMS, BATCH, COCO = "datasets/transforms.py", "datasets/batch.py", "datase
 
 MISTAKES, REPORT, RUNS = "mistakes.py", "tables/report.py", "tables/runs.py"
 MASK_RCNN, COSTS = "papers/mask_rcnn.py", "costs.py"
+EVALUATE = "evaluate.py"
+FPN = "layers/fpn.py"
+BACKBONES, STRIDES = "layers/backbones.py", "explore/strides.py"
 
 FAULTS = [
+    Fault(BACKBONES, "return F.relu(self.second(y) + self.shortcut(x), inplace=True)",
+          "return F.relu(self.second(y), inplace=True)", "the shortcut left out"),
+    Fault(BACKBONES, "return (image - self.mean) / self.std", "return image / self.std - self.mean",
+          "divided before the mean is taken off"),
+    Fault(STRIDES, "size += (step.size - 1) * step.dilation * stride",
+          "size += step.size * step.dilation * stride", "taps counted for the gaps between them"),
+    Fault(BATCH, "batch[i, :, :h, :w] = image", "batch[i, :, -h:, -w:] = image",
+          "padding above and to the left"),
+    Fault(EVALUATE, "envelope = precision.flip(0).cummax(dim=0).values.flip(0)",
+          "envelope = precision", "the curve is not lifted"),
+    Fault(EVALUATE, "and self.best_object[i] not in taken:", "and i not in taken:",
+          "duplicates count as right"),
+    Fault(EVALUATE, "torch.searchsorted(recall, grid - slack)",
+          "torch.searchsorted(recall, grid + slack)", "a recall of 3/10 misses 0.3"),
     Fault(MISTAKES, "allowed = (iou * same_class).tolist()", "allowed = iou.tolist()",
           "found by a detection of any class"),
     Fault(MISTAKES, "and int((covered[d] >= HALF).sum()) >= 2]",
@@ -93,6 +111,15 @@ FAULTS = [
           "x and y swapped in the warp"),
     Fault(ROI, "boxes = boxes - boxes.detach() + round_half_away(boxes.detach())",
           "boxes = round_half_away(boxes)", "no gradient through the rounding"),
+    Fault(ANCHORS, "heights = (ratio.sqrt()[:, None] * size).flatten()",
+          "heights = (ratio[:, None] * size).flatten()", "the root of the ratio forgotten"),
+    Fault(ANCHORS, "heights = (widths * ratio).round()  # 12, 16, 22",
+          "heights = (16 * 16 * ratio).sqrt().round()", "each side rounded from its own root"),
+    Fault(ANCHORS, "y = torch.arange(feature_size[0], **like) * down",
+          "y = (torch.arange(feature_size[0], **like) + 0.5) * down",
+          "centred on the cells' middles, along one axis"),
+    Fault(BOXES, "size = size_a * deltas[..., 2:].clamp(max=math.log(MAX_GROWTH)).exp()",
+          "size = size_a * deltas[..., 2:].exp()", "growth without a limit"),
     Fault(BOXES, "(size / size_a).log()], dim=1)", "size / size_a], dim=1)", "the log forgotten"),
     Fault(BOXES, "center = center_a + deltas[..., :2] * size_a",
           "center = center_a + deltas[..., :2].flip(-1) * size_a", "dx and dy swapped"),
@@ -114,6 +141,13 @@ FAULTS = [
           "height and width swapped"),
     Fault(BOXES, "return boxes + constant((0, 0, 1, 1), boxes)", "return boxes",
           "the inclusive door left open"),
+    Fault(BOXES, "boxes[:, :2] + boxes[:, 2:]], dim=1)", "boxes[:, 2:]], dim=1)",
+          "width and height left where corners belong"),
+    Fault(MASKS, "last = used.shape[1] - used.flip(1).argmax(dim=1)",
+          "last = used.shape[1] - used.flip(1).argmax(dim=1) - 1",
+          "a pixel for an edge at the far side of a mask"),
+    Fault(MASKS, "flat_b.sum(dim=1) - common", "flat_b.sum(dim=1)",
+          "what both masks have in common counted twice"),
     Fault(NMS, "boxes[rest])[0] <= iou_threshold]", "boxes[rest])[0] < iou_threshold]",
           "< for <= at the threshold"),
     Fault(NMS, "order = scores.argsort(descending=True, stable=True)",
@@ -123,6 +157,13 @@ FAULTS = [
           "indices within a group taken for indices of all"),
     Fault(VOTING, "for label in range(1, scores.shape[1])", "for label in range(scores.shape[1])",
           "background competes as a class"),
+    Fault("layers/rpn.py", "best.append(logits.topk(min(most, len(logits))).indices + start)",
+          "best.append(logits.topk(min(most, len(logits))).indices)",
+          "a place within a level taken for one among all anchors"),
+    Fault("layers/rpn.py", "fast_batched_nms(boxes, scores, level, nms_iou)",
+          "fast_batched_nms(boxes, scores, level * 0, nms_iou)", "all levels compete"),
+    Fault("layers/rpn.py", "clip_boxes(decode_boxes(deltas[best], anchors[best]), image_size)",
+          "decode_boxes(deltas[best], anchors[best])", "suppressed before they are clipped"),
     Fault(VOTING, "box_iou(boxes[rows], boxes) >= merge_iou",
           "box_iou(boxes[rows], boxes) > merge_iou", "> for >= at the merge threshold"),
     Fault(VOTING, "shares = scores.float().T[labels] * similar",
@@ -205,4 +246,27 @@ FAULTS = [
           "width and height taken for a corner"),
     Fault(TARGETS, "masked_fill(in_crowd(boxes, crowd) & (labels == BACKGROUND), IGNORE)",
           "masked_fill(in_crowd(boxes, crowd), IGNORE)", "objects in a crowd ignored, too"),
+    Fault(FPN, "merged = self.lateral[i](features[i]) + above",
+          "merged = self.lateral[i](features[i])", "nothing handed down"),
+    Fault(FPN, "level = canonical_level + torch.log2(sides.clamp(min=1e-6) / canonical_side)",
+          "level = canonical_level + torch.log(sides.clamp(min=1e-6) / canonical_side)",
+          "the natural logarithm for log2"),
+    Fault(FPN, "return torch.cat(blocks)[torch.cat(places).argsort()]",
+          "return torch.cat(blocks)[torch.cat(places)]", "a permutation for its inverse"),
+    Fault("layers/heads.py", "device=labels.device), labels]", "device=labels.device), labels - 1]",
+          "a roi's mask taken one class too early"),
+    Fault(MASKS, "place = middle * crop_size - 0.5", "place = middle * crop_size",
+          "the half bin dropped in pasting"),
+    Fault("decoding/instances.py", "class_logits.float().softmax(dim=1)[:, 1:]",
+          "class_logits.float()[:, 1:].softmax(dim=1)", "scores that do not know background"),
+    Fault("geometry/matching.py", "labels.masked_fill_(best_iou >= positive, OBJECT)",
+          "labels.masked_fill_(best_iou > positive, OBJECT)", "> for >= at the positive IoU"),
+    Fault("geometry/matching.py", "labels.masked_fill_((iou == highest).any(dim=0), OBJECT)",
+          "labels[iou.argmax(dim=1)] = OBJECT", "the first of a tie, and where nothing overlaps"),
+    Fault(LOSSES, "return total / (count if isinstance(count, Tensor) else max(count, 1))",
+          "return total / max(deltas.numel(), 1)", "deltas' mean over the positives"),
+    Fault(SAMPLING, "objects = draw(on_cpu >= OBJECT, int(size * object_share))",
+          "objects = draw(on_cpu >= OBJECT, size)", "no limit for the objects of a draw"),
+    Fault("layers/rpn.py", "self.deltas(x).permute(0, 2, 3, 1).reshape(len(x), -1, 4)",
+          "self.deltas(x).reshape(len(x), -1, 4)", "reshaped without permute"),
 ]

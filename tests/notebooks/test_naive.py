@@ -16,31 +16,58 @@ from functools import cache
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from faster_coco_eval.core import mask as rle
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import ops
 
+from teachseg.datasets.batch import batch_images
 from teachseg.datasets.coco import decode_segmentation
 from teachseg.datasets.scenes import Scenes
 from teachseg.datasets.transforms import resize
-from teachseg.decoding import seeds, voting
-from teachseg.evaluate import MaskAP, average_precision, precision_recall
-from teachseg.exercises import comparison, metric_masks, metric_seeds, metric_test, miniature
+from teachseg.decoding import instances, seeds, voting
+from teachseg.evaluate import (
+    MaskAP,
+    average_precision,
+    coco_mask_ap,
+    mask_ap_r,
+    precision_recall,
+)
+from teachseg.exercises import (
+    comparison,
+    metric_masks,
+    metric_seeds,
+    metric_test,
+    miniature,
+    proposals,
+    strides,
+)
+from teachseg.explore import metrics
 from teachseg.explore.embeddings import principal_components
 from teachseg.explore.mask_stage import best_possible
-from teachseg.geometry.boxes import decode_boxes
+from teachseg.explore.strides import Step, field_of
+from teachseg.geometry.anchors import cell_anchors, grid_anchors, legacy_cell_anchors
+from teachseg.geometry.boxes import box_iou, clip_boxes, decode_boxes, encode_boxes, from_inclusive
 from teachseg.geometry.masks import crop_masks, mask_iou, masks_to_boxes, paste_masks
+from teachseg.geometry.matching import match
+from teachseg.geometry.nms import batched_nms, nms
+from teachseg.geometry.sampling import sample
 from teachseg.geometry.similarity import similarity
 from teachseg.layers import roi
+from teachseg.layers.backbones import build_backbone
 from teachseg.layers.cascade import CategoryStage, MaskStage, likeliest_class, masked_features
+from teachseg.layers.fpn import FPN, assign_levels, read_pyramid
 from teachseg.layers.roi import roi_warp
+from teachseg.layers.rpn import propose
 from teachseg.learning.losses import (
     class_loss,
     delta_loss,
     mask_loss,
+    objectness_loss,
     pair_loss,
     pair_weights,
 )
@@ -51,13 +78,29 @@ from teachseg.learning.targets import (
     seed_labels,
 )
 from teachseg.mistakes import judge_image
-from teachseg.papers import deep_metric, mnc
+from teachseg.papers import deep_metric, mask_rcnn, mnc
 from teachseg.structures import Detections, Targets
 from teachseg.tables import report
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 
 NOT_COMPARED = {  # (notebook, function): why there is nothing to compare
+    ("03", "placed"): "wrong on purpose, to be mended",
+    ("01", "drawn"): "draws",
+    ("01", "hasty_numbers"): "is wrong on purpose: exercise 5 mends it",
+    ("02", "block"): "makes inputs",
+    ("02", "pack_targets"): "makes inputs",
+    ("02", "pack_detections"): "makes inputs",
+    ("02", "ap_with_a_bug"): "wrong on purpose: the notebook's bug hunt",
+    ("02", "flags_at"): "calls the notebook's matching on its three images",
+    ("02", "with_true_iou"): "calls the library's exact_iou",
+    ("04", "found"): "counts what the notebook's model finds, with anchors in a wrong order",
+    ("05", "losses_of"): "calls the library's rpn_targets and its losses, one after the other",
+    ("05", "ask"): "asks the notebook's network",
+    ("05", "recall_by_step"): "counts on the notebook's scenes",
+    ("05", "live"): "settings of a training run",
+    ("05", "course"): "settings of a training run",
+    ("05", "full"): "settings of a training run",
     ("10", "three_by_three"): "draws",
     ("10", "product"): "draws",
     ("10", "random_boxes"): "makes inputs",
@@ -88,6 +131,13 @@ NOT_COMPARED = {  # (notebook, function): why there is nothing to compare
     ("14", "full"): "settings of a training run",
     ("14", "draw_losses"): "draws",
     ("14", "wrongs"): "counts what judge says of one scene of the notebook",
+    ("20", "sides_of"): "one line, done by hand beside it",
+    ("20", "grids"): "draws",
+    ("20", "natural"): "wrong on purpose",
+    ("20", "origins"): "calls the library's trace and proposal_anchors, one after the other",
+    ("20", "align"): "calls torchvision's roi_align",
+    ("20", "measure"): "calls the library's see, answer and detect, one after the other",
+    ("20", "of_group"): "divides the notebook's answers by the sizes that it is interested in",
     ("22", "live"): "settings of a training run",
     ("22", "course"): "settings of a training run",
     ("22", "full"): "settings of a training run",
@@ -233,6 +283,318 @@ def test_iou(in_a_loop, of_arrays):
         assert of_arrays(a, b) == pytest.approx(library, abs=1e-6)
     empty = torch.zeros(5, 7, dtype=torch.bool)
     assert of_arrays(empty, empty) == float(mask_iou(empty[None], empty[None])) == 0
+
+
+# ---- 01: boxes, masks, run lengths --------------------------------------------------------------
+
+
+def boxes_on_pixels(number: int = 40) -> Tensor:
+    """(number, 4) on whole pixels, so that many touch; every fifth without area."""
+    draw = torch.Generator().manual_seed(4)
+    corner = torch.randint(-5, 12, (number, 2), generator=draw)
+    side = torch.randint(1, 9, (number, 2), generator=draw)
+    side[::5, 0] = 0
+    return torch.cat([corner, corner + side], dim=1).float()
+
+
+def masks_of_all_kinds() -> Iterator[Tensor]:
+    """(H, W) bool: empty, full, and of every share in between; higher or wider."""
+    draw = torch.Generator().manual_seed(5)
+    for share in torch.linspace(0, 1, 25).tolist():
+        for size in ((5, 7), (7, 4), (1, 6), (6, 1)):
+            yield torch.rand(size, generator=draw) < share
+
+
+@compares("01", "box_iou_loop", "box_iou_vectorised")
+def test_box_iou(loop, vectorised):
+    pairs = ((boxes_anywhere(), boxes_on_edges()), (boxes_on_pixels(), boxes_on_pixels(30)))
+    for some, others in pairs:
+        library = box_iou(some, others)
+        torch.testing.assert_close(loop(some, others), library, atol=1e-5, rtol=0)
+        torch.testing.assert_close(vectorised(some, others), library, atol=1e-5, rtol=0)
+
+
+@compares("01", "tight_loop", "tight_vectorised")
+def test_tight_boxes(loop, vectorised):
+    for mask in masks_of_all_kinds():
+        library = masks_to_boxes(mask[None])
+        assert loop(mask) == library[0].tolist()
+        assert torch.equal(vectorised(mask[None]), library)
+
+
+@compares("01", "mask_iou_product")
+def test_mask_iou_as_a_product(product):
+    draw = torch.Generator().manual_seed(6)
+    a, b = torch.rand(6, 9, 11, generator=draw) < 0.4, torch.rand(4, 9, 11, generator=draw) < 0.6
+    a[0] = b[0] = False
+    torch.testing.assert_close(product(a, b), mask_iou(a, b))
+
+
+@compares("01", "runs_loop", "runs_vectorised", "letters_loop")
+def test_runs_and_their_letters(loop, vectorised, letters):
+    for mask in masks_of_all_kinds():
+        counts, size = loop(mask), list(mask.shape)
+        assert vectorised(mask) == counts
+        assert torch.equal(decode_segmentation({"size": size, "counts": counts}, tuple(size)), mask)
+        packed = rle.encode(np.asfortranarray(mask.numpy().astype(np.uint8)))
+        assert letters(counts) == packed["counts"].decode()
+    for counts in ([0, 31, 16, 15], [1000, 50, 950, 70, 12], [5, 40_000, 4, 1, 3, 90_000]):
+        size = [sum(counts), 1]
+        packed = rle.frPyObjects({"size": size, "counts": counts}, *size)
+        assert letters(counts) == packed["counts"].decode()
+
+
+# ---- 02: metrics --------------------------------------------------------------------------------
+
+
+def random_answers(images: int, seed: int) -> tuple[list[Detections], list[Targets]]:
+    """Images of 12 x 9 pixels with overlapping masks of two classes; some lack objects or answers.
+
+    Most detections are objects with some pixels flipped; all scores differ.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    found, real = [], []
+    order = torch.randperm(5 * images, generator=draw) / (5.0 * images)
+    for n in range(images):
+        g, d = torch.randint(0, 4, (1,), generator=draw), torch.randint(0, 6, (1,), generator=draw)
+        there = torch.rand(int(g), 12, 9, generator=draw) < 0.6
+        said = torch.rand(int(d), 12, 9, generator=draw) < 0.6
+        for i in range(min(2 * int(g), int(d))):  # two detections an object
+            said[i] = there[i // 2] ^ (torch.rand(12, 9, generator=draw) < 0.2)
+        labels = torch.randint(1, 3, (5,), generator=draw)
+        scores = order[5 * n : 5 * n + int(d)].sort(descending=True).values
+        boxes = torch.zeros(5, 4)
+        real.append(Targets(boxes[: int(g)], labels[: int(g)], there))
+        found.append(Detections(boxes[: int(d)], labels[: int(d)], scores, said))
+    return found, real
+
+
+@compares("02", "iou_by_counting")
+def test_iou_of_fractions(iou_by_counting):
+    for f, r in zip(*random_answers(12, 0)):
+        expected = mask_iou(f.masks, r.masks)
+        for row, mask in zip(expected, f.masks):
+            for value, other in zip(row, r.masks):
+                assert float(iou_by_counting(mask, other)) == pytest.approx(float(value), abs=1e-6)
+    nothing = torch.zeros(3, 3, dtype=torch.bool)
+    assert iou_by_counting(nothing, nothing) == 0
+
+
+@compares("02", "match_voc", "match_coco")
+def test_both_rules_of_matching(match_voc, match_coco):
+    differ = 0
+    for f, r in zip(*random_answers(40, 1)):
+        iou = metrics.exact_iou(f.masks, r.masks)
+        for t in (0.2, 0.4, 0.5):
+            assert match_voc(iou, t) == metrics.match(iou, t, "VOC")
+            assert match_coco(iou, t) == metrics.match(iou, t, "COCO")
+            differ += match_voc(iou, t) != match_coco(iou, t)
+    assert differ > 3
+
+
+@compares("02", "curve_loop", "curve_vectorised", "ap_loop", "ap_vectorised", "area_loop")
+def test_curves_and_their_areas(curve_loop, curve_vectorised, ap_loop, ap_vectorised, area_loop):
+    draw = torch.Generator().manual_seed(2)
+    for count in (0, 1, 3, 10, 30):
+        scores = torch.randperm(count, generator=draw) / 30
+        right = torch.rand(count, generator=draw) < 0.5
+        objects = int(right.sum()) + count // 3 + 1
+        precision, recall = precision_recall(scores, right, objects)
+        pairs = curve_loop(scores.tolist(), right.tolist(), objects)
+        assert pairs == list(zip(precision.tolist(), recall.tolist()))
+        for ours, theirs in zip(curve_vectorised(scores, right, objects), (precision, recall)):
+            assert torch.equal(ours, theirs)
+        p, r = precision.tolist(), recall.tolist()
+        for steps, way in ((10, "11-point"), (100, "101-point")):
+            expected = average_precision(precision, recall, way)
+            assert ap_loop(p, r, steps) == pytest.approx(expected, abs=1e-12)
+            assert ap_vectorised(precision, recall, steps) == pytest.approx(expected, abs=1e-12)
+        expected = average_precision(precision, recall, "exact")
+        assert area_loop(p, r) == pytest.approx(expected, abs=1e-12)
+
+
+@compares("02", "ap_by_hand", "match_voc", "match_coco")
+def test_ap_of_many_images(ap_by_hand, match_voc, match_coco):
+    found, real = random_answers(12, 3)
+    for t in (0.3, 0.5):
+        per_class = mask_ap_r(found, real, 2, t)[0].tolist()
+        for label, ap in enumerate(per_class, start=1):
+            assert ap_by_hand(found, real, label, t, match_voc, 10) == pytest.approx(ap, abs=1e-6)
+    two = [ap_by_hand(found, real, label, 0.5, match_coco, 100) for label in (1, 2)]
+    assert sum(two) / 2 == pytest.approx(coco_mask_ap(found, real, 2)["AP50"], abs=1e-6)
+
+
+@compares("02", "as_annotations", "pycocotools_ap")
+def test_the_two_libraries(as_annotations, pycocotools_ap):
+    found, real = random_answers(12, 4)
+    assert len(as_annotations(found, True)) == sum(len(one.labels) for one in found)
+    ours = [coco_mask_ap(found, real, 2)[name] for name in ("AP", "AP50", "AP75")]
+    assert pycocotools_ap(found, real, 2) == pytest.approx(ours)
+
+
+# ---- 03: backbone and strides -------------------------------------------------------------------
+
+STEPS = ([(3, 2, 1, 1)], [(3, 2, 1, 1), (3, 1, 1, 1), (5, 2, 2, 1)], [(3, 1, 2, 2), (2, 2, 0, 1)],
+         [(7, 2, 3, 1), (3, 2, 1, 1), (1, 1, 0, 1), (3, 1, 4, 4)])
+
+
+@compares("03", "conv_loop", "conv_vectorised")
+def test_convolutions(*ours):
+    draw = torch.Generator().manual_seed(30)
+    for size, stride, padding, sides in ((3, 2, 1, (9, 12)), (1, 2, 0, (5, 5)), (5, 1, 2, (7, 4))):
+        image = torch.randn(3, *sides, generator=draw)
+        weight = torch.randn(2, 3, size, size, generator=draw)
+        for function in ours:
+            torch.testing.assert_close(
+                function(image, weight, stride, padding),
+                F.conv2d(image[None], weight, stride=stride, padding=padding)[0],
+                atol=1e-5, rtol=1e-5)
+
+
+@compares("03", "conv_costs")
+def test_costs_of_convolutions(conv_costs):
+    for name in ("course", "resnet18"):
+        with torch.device("meta"):
+            net, batch = build_backbone(name), torch.zeros(1, 3, 64, 96)
+            with FlopCounterMode(display=False) as counter:
+                net(batch)
+            found = conv_costs(net, batch)
+        assert 2 * sum(products for _, _, products in found) == counter.get_total_flops()
+        convs = [m for m in net.modules() if isinstance(m, nn.Conv2d)]
+        assert sum(weights for _, weights, _ in found) == sum(m.weight.numel() for m in convs)
+        assert not any(m._forward_hooks for m in convs)
+
+
+@compares("03", "group_norm_loop")
+def test_group_norms(group_norm_loop):
+    draw = torch.Generator().manual_seed(31)
+    for channels, groups in ((4, 2), (6, 1), (32, 2)):
+        x = 2 + 3 * torch.randn(2, channels, 5, 3, generator=draw)
+        torch.testing.assert_close(group_norm_loop(x, groups), F.group_norm(x, groups), atol=1e-5,
+                                   rtol=1e-5)
+
+
+@compares("03", "window_loop", "field_vectorised")
+def test_windows(window_loop, field_vectorised):
+    for steps in STEPS:
+        field = field_of(Step(*step) for step in steps)
+        assert field_vectorised(steps) == tuple(field)
+        for cell in (0, 3, 10):
+            seen = window_loop(steps, cell)
+            assert (seen[0], seen[-1] + 1) == field.window(cell)
+
+
+@compares("03", "paths")
+def test_paths_are_counted(paths):
+    """One by one, backwards; a path that leaves the row is none."""
+    length, cell = 40, 3
+    for steps in STEPS:
+        counts = {cell: 1}
+        sizes = [length]
+        for step in steps:
+            sizes.append(strides.out_size(sizes[-1], *step))
+        for (size, stride, padding, dilation), there in zip(reversed(steps), sizes[-2::-1]):
+            before: dict[int, int] = {}
+            for i, ways in counts.items():
+                for tap in range(size):
+                    at = i * stride - padding + tap * dilation
+                    if 0 <= at < there:
+                        before[at] = before.get(at, 0) + ways
+            counts = before
+        expected = torch.zeros(length, dtype=torch.double)
+        for at, ways in counts.items():
+            expected[at] = ways
+        torch.testing.assert_close(paths(steps, cell, length), expected / expected.sum())
+
+
+@compares("03", "own_cells")
+def test_own_cells(own_cells):
+    draw = torch.Generator().manual_seed(32)
+    masks = torch.rand(5, 16, 32, generator=draw) < torch.linspace(0.1, 0.9, 5)[:, None, None]
+    for stride in (1, 2, 4, 8):
+        counts = own_cells(masks, stride).sum(dim=(1, 2)).tolist()
+        assert counts == [strides.cells(mask, stride) for mask in masks]
+
+
+@compares("03", "batch_loop")
+def test_batches(batch_loop):
+    draw = torch.Generator().manual_seed(33)
+    for sizes, multiple in (([(5, 9), (7, 4)], 1), ([(16, 16)], 16), ([(17, 30), (3, 33)], 16)):
+        images = [torch.rand(3, *size, generator=draw) for size in sizes]
+        assert torch.equal(batch_loop(images, multiple), batch_images(images, multiple)[0])
+
+
+# ---- 04: anchors and deltas ---------------------------------------------------------------------
+
+
+def odd_boxes(number: int = 40) -> Tensor:
+    """(number, 4) of sides from 1 to 61 pixels, some beyond the image's upper left corner."""
+    draw = torch.Generator().manual_seed(5)
+    corner = torch.rand(number, 2, generator=draw) * 120 - 30
+    return torch.cat([corner, corner + torch.rand(number, 2, generator=draw) * 60 + 1], dim=1)
+
+
+@compares("04", "cell_loop", "cell_vectorised")
+def test_cell_anchors(loop, vectorised):
+    for sizes, ratios in (([7.5], [1.0]), ([16.0, 50.0], [0.3, 3.0]), ([1.0, 2.0, 600.0], [0.1])):
+        library = cell_anchors(sizes, ratios)
+        torch.testing.assert_close(loop(sizes, ratios), library)
+        torch.testing.assert_close(vectorised(sizes, ratios), library)
+
+
+@compares("04", "released_loop")
+def test_released_anchors(loop):
+    assert torch.equal(loop(), legacy_cell_anchors())
+
+
+@compares("04", "grid_loop", "grid_vectorised")
+def test_grid_anchors(loop, vectorised):
+    cell = odd_boxes(3)
+    for feature_size, stride in (((1, 1), 16), ((3, 5), 7), ((6, 2), 4), ((0, 3), 4)):
+        library = grid_anchors(cell, feature_size, stride)
+        torch.testing.assert_close(loop(cell, feature_size, stride), library)
+        torch.testing.assert_close(vectorised(cell, feature_size, stride), library)
+
+
+@compares("04", "shifted")
+def test_squares_half_a_stride_apart(shifted):
+    for stride, size in ((4, 16), (8, 5), (16, 16), (1, 100)):
+        square = torch.tensor([[0.0, 0.0, size, size]])
+        assert shifted(stride, size) == pytest.approx(
+            float(box_iou(square, square + stride / 2)), abs=1e-6)
+
+
+@compares("04", "coverage")
+def test_coverage_is_that_of_the_models_anchors(coverage):
+    config = mask_rcnn.Config.course(5)
+    maps = [torch.zeros(1, 1, 128 // stride, 128 // stride) for stride in (4, 8, 16)]
+    anchors = torch.cat(mask_rcnn.make_anchors(config, maps, (4, 8, 16), (128, 128)))
+    boxes = odd_boxes()
+    levels = [([size], stride) for size, stride in zip(config.anchor_sizes, (4, 8, 16))]
+    count, iou = coverage(levels, config.anchor_ratios, boxes)
+    assert count == len(anchors)
+    torch.testing.assert_close(iou, box_iou(boxes, anchors).max(dim=1).values)
+    _, moved = coverage([([16], 8)], [1.0], boxes, 0.5)
+    anchors = grid_anchors(cell_anchors([16], [1.0]), (16, 16), 8) + 4
+    torch.testing.assert_close(moved, box_iou(boxes, anchors).max(dim=1).values)
+
+
+@compares("04", "encode_loop", "encode_vectorised", "decode_vectorised")
+def test_deltas(encode_loop, encode_vectorised, decode_vectorised):
+    boxes, anchors = odd_boxes().split(20)
+    library = encode_boxes(boxes, anchors)
+    torch.testing.assert_close(encode_loop(boxes, anchors), library, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(encode_vectorised(boxes, anchors), library)
+    torch.testing.assert_close(decode_vectorised(library, anchors), decode_boxes(library, anchors))
+
+
+@compares("04", "released_round_trip")
+def test_the_released_code_gives_back_edges(round_trip):
+    """What goes in inclusive comes out as edges: x2 and y2 one larger, as `from_inclusive` does."""
+    boxes, anchors = odd_boxes().round().split(20)
+    for box, anchor in zip(boxes, anchors):
+        edges = from_inclusive(box[None])[0].tolist()
+        assert round_trip(box.tolist(), anchor.tolist()) == pytest.approx(edges, abs=1e-3)
 
 
 # ---- 10: reading features inside boxes ----------------------------------------------------------
@@ -591,6 +953,159 @@ def test_voting(*ours):
                 same(function(boxes, pasted, scores, row, label, merge_iou), mean)
 
 
+# ---- 21: Mask R-CNN's heads ---------------------------------------------------------------------
+
+
+@compares("21", "upsample_loop", "upsample_vectorised")
+def test_transposed_convolution(loop, vectorised):
+    draw = torch.Generator().manual_seed(0)
+    for side in (1, 2, 5):
+        block, bias = torch.randn(3, side, side, generator=draw), torch.randn(4, generator=draw)
+        weight = torch.randn(3, 4, 2, 2, generator=draw)
+        theirs = F.conv_transpose2d(block[None], weight, bias, stride=2)[0]
+        torch.testing.assert_close(loop(block, weight, bias), theirs, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(vectorised(block, weight, bias), theirs, atol=1e-5, rtol=1e-5)
+
+
+@compares("21", "losses_loop", "losses_vectorised")
+def test_the_heads_losses(loop, vectorised):
+    draw = torch.Generator().manual_seed(0)
+    for positives, background in ((2, 3), (0, 4), (3, 0)):
+        labels = torch.cat([torch.randint(1, 4, (positives,), generator=draw),
+                            torch.zeros(background, dtype=torch.int64)])
+        rois, own = positives + background, labels[:positives]
+        logits, deltas = (torch.randn(rois, 4, *more, generator=draw) for more in ((), (4,)))
+        masks = 2 * torch.randn(positives, 4, 3, 3, generator=draw)
+        wanted = torch.randn(positives, 4, generator=draw)
+        crops = torch.rand(positives, 3, 3, generator=draw)
+        rows = torch.arange(positives)
+        library = (class_loss(logits, labels), delta_loss(deltas[rows, own], wanted, rois),
+                   mask_loss(masks[rows, own], crops))
+        for found in (loop, vectorised):
+            given = found(logits, deltas, masks, labels, wanted, crops)
+            assert [float(x) for x in given] == pytest.approx([float(x) for x in library], abs=1e-5)
+
+
+@compares("21", "learners_mask_loss")
+def test_the_bug_is_a_second_sigmoid(learners):
+    draw = torch.Generator().manual_seed(0)
+    masks, crops = torch.randn(3, 4, 5, 5, generator=draw), torch.rand(3, 5, 5, generator=draw)
+    labels = torch.tensor([3, 1, 2])
+    twice = mask_loss(masks[torch.arange(3), labels].sigmoid(), crops)
+    torch.testing.assert_close(learners(masks, crops, labels), twice)
+
+
+@compares("21", "decode_loop")
+def test_detections(loop):
+    draw = torch.Generator().manual_seed(0)
+    for rois in (0, 1, 20):
+        corner = 30 * torch.rand(rois, 2, generator=draw)
+        boxes = torch.cat([corner, corner + 4 + 20 * torch.rand(rois, 2, generator=draw)], dim=1)
+        logits = 2 * torch.randn(rois, 4, generator=draw)
+        deltas = torch.randn(rois, 4, 4, generator=draw)
+        settings = ((40, 50), (10, 10, 5, 5), 0.1, 0.5, 12)
+        found, labels, scores = loop(logits, deltas, boxes, *settings)
+        library = instances.decode_detections(logits, deltas, boxes, *settings)
+        assert labels == library.labels.tolist()
+        assert scores == pytest.approx(library.scores.tolist(), abs=1e-5)
+        for ours, theirs in zip(found, library.boxes):
+            torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+@compares("21", "paste_loop", "paste_matrix")
+def test_pasting_along_one_axis(loop, matrix):
+    draw = torch.Generator().manual_seed(0)
+    for bins in (1, 2, 7):
+        for low in (-3.2, 0.0, 2.75):
+            row, high = torch.rand(bins, generator=draw), low + 1 + 8 * float(torch.rand(
+                1, generator=draw))
+            box = torch.tensor([[low, 0.0, high, 3.0]])
+            library = paste_masks(row.expand(1, bins, bins), box, (3, 9))[0, 1]
+            for found in (loop(row, low, high, 9), matrix(low, high, bins, 9) @ row):
+                torch.testing.assert_close(found, library, atol=1e-5, rtol=1e-4)
+
+
+# ---- 20: pyramids -------------------------------------------------------------------------------
+
+
+def _changing_nothing(levels):
+    """An FPN of one channel whose convolutions leave a map as it is."""
+    pyramid = FPN([1] * levels, 1)
+    for conv in pyramid.lateral:
+        nn.init.ones_(conv.weight)
+    for conv in pyramid.smooth:
+        nn.init.zeros_(conv.weight)
+        conv.weight.data[0, 0, 1, 1] = 1
+    return pyramid
+
+
+@compares("20", "receptive_fields")
+def test_receptive_fields_are_where_the_gradient_comes_from(receptive_fields):
+    for convs in ([(3, 2)], [(3, 2), (3, 1)], [(3, 2), (3, 2), (5, 1), (3, 1)]):
+        x = torch.zeros(1, 1, 101, requires_grad=True)
+        y, jump = x, 1
+        for size, stride in convs:
+            y = F.conv1d(y, torch.ones(1, 1, size), stride=stride, padding=size // 2)
+            jump *= stride
+        y[0, 0, y.shape[2] // 2].backward()
+        assert receptive_fields(convs)[-1] == (int((x.grad > 0).sum()), jump)
+
+
+@compares("20", "topdown_loop", "topdown_vectorised")
+def test_the_topdown_pathway(topdown_loop, topdown_vectorised):
+    draw = torch.Generator().manual_seed(60)
+    for shapes in ([(8, 12), (4, 6), (2, 3)], [(13, 7), (7, 4), (4, 2)], [(5, 5)]):
+        maps = [torch.randn(*shape, generator=draw) for shape in shapes]
+        with torch.no_grad():
+            library = _changing_nothing(len(maps))([one[None, None] for one in maps])
+        for loop, fast, level in zip(topdown_loop(maps), topdown_vectorised(
+                [one[None, None] for one in maps]), library):
+            torch.testing.assert_close(loop, level[0, 0])
+            torch.testing.assert_close(fast, level)
+
+
+@compares("20", "pyramid_by_hand")
+def test_the_whole_pyramid(pyramid_by_hand):
+    torch.manual_seed(61)
+    pyramid = FPN([3, 5, 7], 4)
+    for conv in (*pyramid.lateral, *pyramid.smooth):
+        nn.init.normal_(conv.bias)
+    maps = [torch.randn(2, 3, 12, 9), torch.randn(2, 5, 6, 5), torch.randn(2, 7, 3, 3)]
+    weights = [[(conv.weight, conv.bias) for conv in convs]
+               for convs in (pyramid.lateral, pyramid.smooth)]
+    for ours, library in zip(pyramid_by_hand(maps, *weights), pyramid(maps), strict=True):
+        torch.testing.assert_close(ours, library, atol=1e-5, rtol=1e-5)
+
+
+@compares("20", "levels_loop", "levels_vectorised")
+def test_levels_of_boxes(levels_loop, levels_vectorised):
+    draw = torch.Generator().manual_seed(62)
+    corners = 600 * torch.rand(200, 2, generator=draw)
+    sides = 2 ** (10 * torch.rand(200, 2, generator=draw))
+    boxes = torch.cat([torch.cat([corners, corners + sides], dim=1),
+                       torch.tensor([[0.0, 0, 224, 224], [5, 5, 5, 9], [0, 0, 448, 112]])])
+    for numbers in ((4,), (3, 56, 0), (2, 100, 1)):
+        library = assign_levels(boxes, *numbers).tolist()
+        assert levels_loop(boxes.tolist(), *numbers) == library
+        assert levels_vectorised(boxes, *numbers).tolist() == library
+
+
+@compares("20", "read_in_order")
+def test_blocks_from_several_levels(read_in_order):
+    draw = torch.Generator().manual_seed(63)
+    levels = [torch.randn(2, 3, 64 // s, 64 // s, generator=draw) for s in (4, 8, 16)]
+    corners = 40 * torch.rand(9, 2, generator=draw)
+    images = torch.randint(0, 2, (9, 1), generator=draw).float()
+    rois = torch.cat([images, corners, corners + 20], dim=1)
+    level_of = torch.randint(0, 3, (9,), generator=draw)
+
+    def read(features, rois, scale):
+        return roi.roi_align(features, rois, 2, scale)
+
+    arguments = levels, (4, 8, 16), rois, level_of, read
+    assert torch.equal(read_in_order(*arguments), read_pyramid(*arguments))
+
+
 # ---- 22: a loss, and the kinds of errors --------------------------------------------------------
 
 
@@ -795,6 +1310,152 @@ def test_exercises_are_known_by_their_check(page):
     path = page("def mine(x):\n    raise NotImplementedError\n\n\ncheck('some.name', mine)",
                 "def other():\n    pass\nprint('check', other)\nexercises.check('a.b', third)")
     assert exercises(path) == {"mine", "third"} and set(functions(path)) == {"mine", "other"}
+
+
+# ---- 06: proposals and suppression --------------------------------------------------------------
+
+
+def _scored_boxes(draw, count=40, side=60.0):
+    """Boxes around an image, some of which stick out, with scores of which some are equal."""
+    corner = torch.rand(count, 2, generator=draw) * 1.2 * side - 0.1 * side
+    boxes = torch.cat([corner, corner + 4 + 20 * torch.rand(count, 2, generator=draw)], dim=1)
+    return boxes, torch.rand(count, generator=draw).round(decimals=1)
+
+
+@compares("05", "match_loop", "match_vectorised")
+def test_matching(loop, vectorised):
+    """Eighths, so that ties and overlaps at the thresholds are common; a row of zeros too."""
+    draw = torch.Generator().manual_seed(5)
+    for _ in range(40):
+        iou = torch.randint(0, 9, (3, 7), generator=draw) / 8
+        iou[0] *= torch.randint(0, 2, (1,), generator=draw)
+        for high, low in ((0.75, 0.25), (0.5, 0.5)):
+            labels, matched = match(iou, high, low, force_best=True)
+            for mine, owner in (loop(iou, high, low), vectorised(iou, high, low)):
+                assert torch.equal(mine, labels) and torch.equal(owner, matched)
+
+
+@compares("05", "lazy")
+def test_the_lazy_answer_is_the_best_constant(lazy):
+    labels = torch.tensor([1.0, 0, 0, 0, 0, 0, 0, 0])
+    costs = [float(objectness_loss(torch.full((8,), z), labels))
+             for z in (math.log(1 / 7) - 0.3, math.log(1 / 7), math.log(1 / 7) + 0.3)]
+    assert math.isclose(lazy(1 / 8), costs[1], rel_tol=1e-5)
+    assert costs[1] < min(costs[0], costs[2])
+
+
+@compares("05", "draw_loop")
+def test_the_draw(draw):
+    chance = torch.Generator().manual_seed(5)
+    for size, share in ((256, 0.5), (16, 0.5), (15, 0.25), (4, 1.0)):
+        labels = torch.randint(-1, 2, (40,), generator=chance)
+        mine, theirs = (f(labels, size, share, torch.Generator().manual_seed(size))
+                        for f in (draw, sample))
+        assert torch.equal(mine, theirs)
+
+
+@compares("05", "objectness_loop", "smooth_l1", "delta_loop")
+def test_the_rpn_losses(objectness, smooth_l1, deltas):
+    draw = torch.Generator().manual_seed(5)
+    logits, labels = 3 * torch.randn(30, generator=draw), (torch.arange(30) % 3 == 0).float()
+    assert math.isclose(objectness(logits, labels), objectness_loss(logits, labels), rel_tol=1e-5)
+    said, wanted = torch.randn(2, 6, 4, generator=draw)
+    for beta in (1 / 9, 1.0):
+        assert math.isclose(deltas(said, wanted, 50, beta), delta_loss(said, wanted, 50, beta),
+                            rel_tol=1e-5)
+        x = torch.linspace(-3, 3, 61, dtype=torch.float64) * beta
+        theirs = F.smooth_l1_loss(x, torch.zeros_like(x), beta=beta, reduction="none")
+        mine = torch.tensor([smooth_l1(d, beta) for d in x.tolist()], dtype=torch.float64)
+        torch.testing.assert_close(mine, theirs)
+
+
+@compares("05", "bare_encode")
+def test_encoding_without_a_guard(encode):
+    boxes, anchors = odd_boxes().split(20)
+    mine = torch.stack([encode(box, anchor) for box, anchor in zip(boxes, anchors)])
+    torch.testing.assert_close(mine, encode_boxes(boxes, anchors), atol=1e-5, rtol=1e-5)
+
+
+@compares("05", "anchors_over")
+def test_anchors_over_levels(anchors_over):
+    config = mask_rcnn.Config.course(5)
+    levels = [torch.zeros(1, 1, 128 // stride, 128 // stride) for stride in (4, 8, 16)]
+    library = mask_rcnn.make_anchors(config, levels, (4, 8, 16), (128, 128))
+    for mine, theirs in zip(anchors_over(levels, config.anchor_sizes, 128), library):
+        assert torch.equal(mine, theirs)
+
+
+@compares("05", "boxes_by_step")
+def test_the_steps_end_in_proposals(boxes_by_step):
+    """Random deltas, some of which leave a box outside the image, without an area."""
+    draw, anchors = torch.Generator().manual_seed(5), odd_boxes(60)
+    for _ in range(5):
+        deltas, logits = torch.randn(60, 4, generator=draw), torch.randn(60, generator=draw)
+        steps = boxes_by_step(anchors, logits, deltas, [40, 20], pre=15, post=6)
+        library = propose(anchors, deltas, logits, [40, 20], (128, 128), 15, 6, 0.7)
+        torch.testing.assert_close(steps["best 50"], library.boxes)
+
+
+@compares("06", "clip_loop", "clip_vectorised")
+def test_clipped_boxes(*ours):
+    boxes, _ = _scored_boxes(torch.Generator().manual_seed(60))
+    for function in ours:
+        assert torch.equal(function(boxes, 40, 70), clip_boxes(boxes, (40, 70)))
+
+
+@compares("06", "nms_loop", "nms_vectorised")
+def test_suppression(nms_loop, nms_vectorised):
+    draw = torch.Generator().manual_seed(61)
+    for threshold in (0.0, 0.25, 0.5, 1.0):
+        boxes, scores = _scored_boxes(draw)
+        library = nms(boxes, scores, threshold).tolist()
+        assert nms_loop(boxes, scores, threshold) == library
+        assert nms_vectorised(boxes, scores, threshold).tolist() == library
+    assert nms_loop(boxes[:0], scores[:0], 0.5) == []
+
+
+@compares("06", "batched_loop")
+def test_suppression_in_groups(batched_loop):
+    draw = torch.Generator().manual_seed(62)
+    for groups in (1, 3):
+        boxes, scores = _scored_boxes(draw)
+        scores = scores + 1e-3 * torch.rand(40, generator=draw)  # equal ones of two groups may swap
+        group = torch.randint(0, groups, (40,), generator=draw)
+        assert batched_loop(boxes, scores, group, 0.3) == batched_nms(boxes, scores, group,
+                                                                      0.3).tolist()
+
+
+@compares("06", "far_apart")
+def test_groups_far_apart(far_apart):
+    """On whole pixels and inside the image; where boxes stick out it is the notebook's bug."""
+    draw = torch.Generator().manual_seed(63)
+    boxes, scores = _scored_boxes(draw)
+    boxes = clip_boxes(boxes.round(), (60, 60)) + torch.tensor([0, 0, 1.0, 1.0])
+    group = torch.randint(0, 4, (40,), generator=draw)
+    scores = scores + 1e-3 * torch.rand(40, generator=draw)
+    assert torch.equal(nms(far_apart(boxes, group), scores, 0.25),
+                       batched_nms(boxes, scores, group, 0.25))
+
+
+@compares("06", "ladder")
+def test_the_ladder_ends_in_the_librarys_proposals(ladder):
+    draw = torch.Generator().manual_seed(64)
+    for pre, post, iou in ((5, 3, 0.3), (20, 30, 0.7)):
+        anchors, _ = _scored_boxes(draw)
+        deltas, logits = 0.3 * torch.randn(40, 4, generator=draw), torch.randn(40, generator=draw)
+        args = anchors, deltas, logits, [25, 15], (50, 60), pre, post, iou
+        steps = ladder(*args)
+        torch.testing.assert_close(steps["best few"], propose(*args).boxes)
+        assert len(steps["clipped"]) == min(pre, 25) + min(pre, 15)
+
+
+@compares("06", "recall_curve")
+def test_recall_against_the_number_kept(recall_curve):
+    draw = torch.Generator().manual_seed(65)
+    iou = torch.rand(5, 7, generator=draw)
+    expected = torch.tensor(proposals.recall(iou, 0.6))
+    torch.testing.assert_close(recall_curve([iou], 0.6), expected)
+    torch.testing.assert_close(recall_curve([iou[:2], iou[2:]], 0.6), expected)
 
 
 # ---- 30: similarity and the pair loss -----------------------------------------------------------

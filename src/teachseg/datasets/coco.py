@@ -13,7 +13,7 @@ Letters
 
 Boxes are (x1, y1, x2, y2) in pixel edges; the JSON's `bbox` is (x, y, width, height).
 
-Lesson: 42
+Lesson: 01 (run lengths), 42
 """
 
 import json

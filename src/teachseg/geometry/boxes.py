@@ -6,7 +6,7 @@ Letters
 Boxes are (x1, y1, x2, y2) in pixel edges: pixel i covers [i, i + 1), a width is x2 - x1, never + 1.
 Other people's conventions enter through `from_inclusive` and `from_xywh`.
 
-Lesson: 01 (areas, overlaps), 04 (deltas)
+Lesson: 01 (areas, overlaps), 04 (deltas), 06 (clipping)
 """
 
 import math
