@@ -39,7 +39,7 @@ COURSE = {
 }  # fmt: skip
 KEYS = {"title", "papers", "objectives", "prerequisites", "minutes", "notebook", "symbols", "terms",
         "deviations"}  # fmt: skip
-REFERENCE = {"glossary", "notation", "equations", "deviations", "common_errors"}  # to look things up
+REFERENCE = {"glossary", "notation", "equations", "deviations", "common_errors"}
 
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
@@ -126,12 +126,29 @@ def test_every_notebook_has_its_lesson_and_every_lesson_its_notebook():
 
 
 @pytest.mark.parametrize("name", ["lessons/00_start_here.md", "notebooks/00_start_here.ipynb"])
-def test_the_map_shows_every_lesson_and_what_stands(name: str):
+def test_the_map_shows_every_lesson_and_the_ways_through(name: str):
     table = rows(ROOT / name, "| no. |")
     assert {no: slug.strip("`") for no, slug, _, _ in table} == COURSE
-    for no, _, _, state in table:
-        here = any(path.name.startswith(f"{no}_") for path in NOTEBOOKS)
-        assert state.strip("*") in ({"stands", "you are here"} if here else {"comes"}), no
+    assert [path.stem for path in NOTEBOOKS] == [f"{no}_{slug}" for no, slug in COURSE.items()]
+    for way, lessons in ways(text(ROOT / name)).items():
+        assert lessons == {no for no, _, _, marks in table if way in marks.split()}, way
+
+
+def ways(words: str) -> dict[str, set[str]]:
+    """What the sentence on the ways through says: a -> the numbers of its lessons."""
+    last = spans(re.search(r"Each ends with (.+?)\.", words)[1])
+    said = re.findall(r"\*\*(\w)\*\*, \*[^*]+\* \(([^)]+)\)", words)
+    assert [way for way, _ in said] == ["a", "b", "c"]
+    return {way: spans(lessons) | last for way, lessons in said}
+
+
+def spans(words: str) -> set[str]:
+    """The course's lessons in "00 to 03, 30"."""
+    found = set()
+    for part in words.split(", "):
+        first, _, last = part.partition(" to ")
+        found |= {no for no in COURSE if first <= no <= (last or first)}
+    return found
 
 
 @each_text
