@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -172,7 +172,30 @@ def test_a_mask_by_hand():
     inside = torch.tensor([[0, 1, 0], [0, 1, 1]]).bool()
     areas, rim = re.findall(r' d="([^"]*)"', "<" + svg.mask(inside, 5, 5, 10))
     assert areas == "M15 5h10v10h-10zM15 15h20v10h-20z"
-    assert rim == "M15 5h10M25 15h10M15 25h20M15 5v20M25 5v10M35 15v10"
+    assert rim == "M15 5h10v10h10v10h-20v-20z"
     assert svg.mask(torch.zeros(2, 3, dtype=torch.bool), 0, 0, 1) == ""
     with pytest.raises(ValueError, match="inside"):
         svg.mask(torch.zeros(2, 3, 1), 0, 0, 1)
+
+
+def area_of(loop):
+    """Signed area of a closed line of (row, column) corners: positive where inside lies right."""
+    return sum(x1 * y2 - x2 * y1 for (y1, x1), (y2, x2) in zip(loop, loop[1:])) / 2
+
+
+def test_outlines_of_a_ring_and_of_two_pixels_that_touch_at_a_corner():
+    ring = torch.ones(3, 3, dtype=torch.bool)
+    ring[1, 1] = False
+    assert sorted(map(area_of, svg.outlines(ring))) == [-1, 9]  # the hole goes the other way round
+    corner = torch.eye(2).bool()
+    assert sum(map(area_of, svg.outlines(corner))) == 2
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=60, deadline=None)
+def test_outlines_are_closed_and_hold_as_many_pixels(seed):
+    inside = torch.rand(7, 9, generator=torch.Generator().manual_seed(seed)) < 0.5
+    loops = svg.outlines(inside)
+    assert sum(map(area_of, loops)) == int(inside.sum())
+    for loop in loops:
+        assert loop[0] == loop[-1] and len(loop) > 4

@@ -334,7 +334,7 @@ def numbers(text):
     return counts
 
 
-def _numbers(text, offset=48, signed=True, since=3, turned=False, back=2):
+def _numbers(text, offset=48, signed=True, since=3, turned=False, back=2, whole=True):
     """`numbers` with one thing changed."""
     counts, groups = [], []
     for letter in text:
@@ -345,7 +345,7 @@ def _numbers(text, offset=48, signed=True, since=3, turned=False, back=2):
         ordered = fives[::-1] if turned else fives
         value = sum(five << (5 * i) for i, five in enumerate(ordered))
         if signed and fives[-1] >= 16:
-            value -= 1 << (5 * len(fives))
+            value -= 1 << (5 * len(fives) if whole else 5)
         if len(counts) >= since:
             value += counts[-back]
         counts.append(value)
@@ -386,6 +386,9 @@ NUMBERS = Exercise(
                "the fourth.", lambda text: _numbers(text, since=2)),
         Mutant("no sign", "A difference may be negative: where the 16 of the last letter is set, "
                "take 1 << (number of bits) off.", lambda text: _numbers(text, signed=False)),
+        Mutant("sign of one letter", "Where the sign is set, 32 was taken off. Of a number of "
+               "several letters it is 1 << (number of all its bits).",
+               lambda text: _numbers(text, whole=False)),
         Mutant("highest first", "The first letter of a number holds its lowest five bits.",
                lambda text: _numbers(text, turned=True)),
         Mutant("to the neighbour", "The difference is to the number two places before, which is a "

@@ -1,12 +1,12 @@
-"""Lesson 22's exercises: recall of boxes, the box loss, which answers stay, errors, a wide paste.
+"""Lesson 22's exercises: where objects are lost, which answers stay, rates, errors, a wide paste.
 
-The solutions are plain loops. The library's way is in `teachseg.learning.losses`,
-`teachseg.decoding.instances` and `teachseg.geometry.masks`; the tests hold the two equal.
+The solutions are plain loops. The library's way is in `teachseg.train` and
+`teachseg.geometry.masks`; the tests hold the two equal.
 
 Letters
-    G, P  objects and proposals of an image
-    R     boxes that the heads look at
-    K     object classes; class 0 is background
+    G  objects of an image
+    R  boxes that the heads look at
+    K  object classes; class 0 is background
 
 Boxes are (x1, y1, x2, y2) in pixel edges.
 
@@ -20,128 +20,129 @@ import torch
 from teachseg.exercises.registry import Case, Exercise, Mutant
 
 # ---------------------------------------------------------------------------------------------
-# detector.recall
+# detector.lost
 # ---------------------------------------------------------------------------------------------
 
 
-def recall(iou, threshold):
-    """iou: for each of G objects the IoU with each of P boxes; the share of the objects that some
-    box covers with an IoU of at least `threshold`."""
-    covered = 0
-    for row in iou:
-        if len(row) > 0 and max(row) >= threshold:
-            covered += 1
-    return covered / len(iou)
+def lost(best, threshold):
+    """best: for each step of the proposal layer, in order, the best IoU that any box of that step
+    reaches with each of G objects; -> for each object the number of the first step (1, 2, ...)
+    from which on no step covers it by `threshold` or more, 0 if the last step still covers it."""
+    found = []
+    for g in range(len(best[0])):
+        step = 0
+        for k in range(len(best) - 1, -1, -1):
+            if best[k][g] >= threshold:
+                break
+            step = k + 1
+        found.append(step)
+    return found
 
 
-IOUS = [[0.9, 0.2, 0.0], [0.6, 0.55, 0.1], [0.0, 0.3, 0.4], [0.7, 0.1, 0.0]]
+# all anchors, the likeliest, these moved, after suppression; one column an object
+STEPS = [[0.6, 0.5, 0.3, 0.8, 0.4, 0.6], [0.6, 0.4, 0.3, 0.2, 0.4, 0.4],
+         [0.9, 0.6, 0.45, 0.1, 0.7, 0.7], [0.8, 0.3, 0.4, 0.1, 0.7, 0.2]]
 
-RECALL = Exercise(
-    name="detector.recall",
-    title="The share of the objects that some box covers",
+
+def _first_miss(best, threshold):
+    """The first step that does not cover it, though a later one may."""
+    return [next((k + 1 for k, row in enumerate(best) if row[g] < threshold), 0)
+            for g in range(len(best[0]))]
+
+
+LOST = Exercise(
+    name="detector.lost",
+    title="At which step was the object lost?",
     lesson="22",
-    reference=recall,
+    reference=lost,
     cases=(
-        Case("four objects, IoU 0.5", (IOUS, 0.5)),
-        Case("four objects, just at 0.7", (IOUS, 0.7)),
-        Case("nobody is covered that well", (IOUS, 0.95)),
-        Case("one object, many boxes on it", ([[0.8, 0.8, 0.7]], 0.5)),
-        Case("no box at all", ([[], []], 0.5)),
+        Case("four steps, six objects, IoU 0.5", (STEPS, 0.5)),
+        Case("four steps, six objects, IoU 0.7", (STEPS, 0.7)),
+        Case("just at the threshold", ([[0.5], [0.5]], 0.5)),
+        Case("missed, and found again by moving", ([[0.3, 0.3], [0.6, 0.2]], 0.5)),
+        Case("never covered", ([[0.1], [0.2], [0.2]], 0.5)),
+        Case("one step", ([[0.9, 0.1]], 0.5)),
     ),
     tolerance=1e-6,
     hints=(
-        "An object is covered if its best box is good enough. How many boxes cover it is all one.",
-        "The best box of object g has the IoU max(iou[g]); without boxes there is none.",
-        "Count the rows whose maximum is >= threshold, and divide by the number of rows.",
+        "What counts is the end: an object that the last step covers is not lost, wherever it was "
+        "missed before.",
+        "Go through the steps from the last to the first, until one covers the object.",
+        "The step after that one is where it was lost; if no step covers it, step 1.",
     ),
-    solution="Recall asks from the objects' side: is there any box for this one? The share of the "
-             "boxes that are good is precision, and for proposals nobody asks for it: the box head "
-             "sorts out the rest.",
+    solution="Moving boxes wins objects back, so the first step that misses one says little. Ask "
+             "from the end: after which step was it gone for good? That step is the one to mend: "
+             "anchors, objectness, deltas or suppression.",
     mutants=(
-        Mutant("of the boxes", "Recall is a share of the objects, not of the boxes.",
-               lambda v, t: sum(max(column) >= t for column in zip(*v)) / max(len(v[0]), 1)),
-        Mutant("> for >=", "An IoU of exactly the threshold is enough.",
-               lambda v, t: recall(v, t + 1e-9)),
-        Mutant("every good pair", "An object that two boxes cover is covered once.",
-               lambda v, t: sum(x >= t for row in v for x in row) / len(v)),
-        Mutant("mean IoU", "Count objects: the mean of the best IoUs knows no threshold.",
-               lambda v, t: sum(max(row, default=0.0) for row in v) / len(v)),
+        Mutant("the first miss", "A later step may cover it again: look from the end.",
+               _first_miss),
+        Mutant("> for >=", "An IoU of exactly the threshold still covers it.",
+               lambda best, t: lost(best, t + 1e-9)),
+        Mutant("the last that had it", "The step that lost it comes after the last that covered "
+               "it.", lambda best, t: [k and k - 1 for k in lost(best, t)]),
+        Mutant("steps from 0", "Steps count from 1; 0 is for those that are not lost.",
+               lambda best, t: [k - 1 for k in lost(best, t)]),
+        Mutant("how many steps miss it", "Not how many steps miss it, but the one that loses it.",
+               lambda best, t: [sum(row[g] < t for row in best) for g in range(len(best[0]))]),
     ),
 )
 
 # ---------------------------------------------------------------------------------------------
-# detector.box_loss
+# detector.rate
 # ---------------------------------------------------------------------------------------------
 
 
-def box_loss(deltas, labels, wanted, beta):
-    """deltas (R, K+1, 4): one set for each class; labels (R,), 0 is background; wanted (R, 4).
-
-    Smooth L1 (0.5 d^2 / beta below beta, d - 0.5 beta from there on), summed over the four numbers
-    of each positive box's own class, divided by the number of all R boxes."""
-    total = 0.0
-    for i in range(len(labels)):
-        label = int(labels[i])
-        if label == 0:
-            continue
-        for k in range(4):
-            d = abs(float(deltas[i, label, k]) - float(wanted[i, k]))
-            total += 0.5 * d * d / beta if d < beta else d - 0.5 * beta
-    return total / len(labels)
+def rate(step, base, warmup, milestones):
+    """The learning rate of step number `step` (0, 1, 2, ...): it grows in a line, so that step 0
+    has 1 / warmup of `base` and step warmup - 1 all of it; and from each of the `milestones` on it
+    is a tenth of what it was."""
+    value = base
+    if step + 1 < warmup:
+        value = base * (step + 1) / warmup
+    for milestone in milestones:
+        if step >= milestone:
+            value = value * 0.1
+    return value
 
 
-def _boxes(labels, seed=0, spread=1.0):
-    generator = torch.Generator().manual_seed(seed)
-    deltas = spread * torch.randn(len(labels), 3, 4, generator=generator)
-    return deltas, torch.tensor(labels), torch.randn(len(labels), 4, generator=generator)
+def _rate(step, base, warmup, milestones, first=1, reached=lambda s, m: s >= m, factor=0.1):
+    warm = min(1.0, (step + first) / max(warmup, 1))
+    return base * warm * factor ** sum(reached(step, m) for m in milestones)
 
 
-def _smooth(deltas, labels, wanted, beta, which):
-    """The sum of smooth L1 over the (box, class) pairs that `which` allows."""
-    d = (deltas - wanted[:, None]).abs()
-    each = torch.where(d < beta, 0.5 * d * d / beta, d - 0.5 * beta).sum(dim=2)
-    allowed = torch.tensor([[bool(which(int(label), k)) for k in range(each.shape[1])]
-                            for label in labels])
-    return float(each[allowed].sum())
-
-
-def _own(label, k):
-    return label > 0 and label == k
-
-
-BOX_LOSS = Exercise(
-    name="detector.box_loss",
-    title="The box loss, and what it is divided by",
+RATE = Exercise(
+    name="detector.rate",
+    title="How large is the learning rate?",
     lesson="22",
-    reference=box_loss,
+    reference=rate,
     cases=(
-        Case("two positives of four", (*_boxes([1, 2, 0, 0]), 1 / 9)),
-        Case("one class, all positive", (*_boxes([1, 1, 1], seed=1), 1 / 9)),
-        Case("only background", (*_boxes([0, 0], seed=2), 1 / 9)),
-        Case("small differences: the square", (*_boxes([2, 0, 1], seed=3, spread=0.1), 4.0)),
-        Case("large beta", (*_boxes([2, 0, 1, 0, 0, 1], seed=4), 1.0)),
+        Case("the first step", (0, 1.0, 50, [1200])),
+        Case("in the middle of the warm-up", (24, 1.0, 50, [1200])),
+        Case("warmed up", (49, 1.0, 50, [1200])),
+        Case("long before the milestone", (600, 1.0, 50, [1200])),
+        Case("at the milestone", (1200, 1.0, 50, [1200])),
+        Case("after two of them", (850, 4.0, 50, [600, 800])),
+        Case("no warm-up", (0, 0.5, 0, [10])),
     ),
-    tolerance=1e-4,
+    tolerance=1e-6,
     hints=(
-        "Only boxes with a label above 0 have somewhere to go; of those, only their class's set.",
-        "d = abs(deltas[i, label, k] - wanted[i, k]); square below beta, straight line from there.",
-        "Sum over positives and their four numbers; divide by len(labels), background included.",
+        "Two factors that have nothing to do with each other: the warm-up's and the milestones'.",
+        "The warm-up's factor is (step + 1) / warmup, and never more than 1.",
+        "Then a tenth for each milestone with step >= milestone.",
     ),
-    solution="Divided by all boxes, an image with few positives weighs little, and every box that "
-             "is drawn weighs alike in both terms of the head's loss. Divided by positives, one "
-             "lonely positive would shout. It is also why the curve of this loss rises at first.",
+    solution="The large rate would throw untrained heads out of the window, so it grows first. At "
+             "the milestone the loss drops within some hundred steps: large steps had jumped from "
+             "one side of the valley to the other.",
     mutants=(
-        Mutant("by positives", "Divide by all boxes that were drawn, background included.",
-               lambda d, y, w, b: _smooth(d, y, w, b, _own) / max(int((y > 0).sum()), 1)),
-        Mutant("every class's set", "Only the set of the true class is asked; the others get no "
-               "gradient from this box.",
-               lambda d, y, w, b: _smooth(d, y, w, b, lambda label, k: label > 0) / len(y)),
-        Mutant("background too", "A background box has no true box to be moved to.",
-               lambda d, y, w, b: _smooth(d, y, w, b, lambda label, k: label == k) / len(y)),
-        Mutant("plain L1", "Below beta it is a square.",
-               lambda d, y, w, b: _smooth(d, y, w, 1e-12, _own) / len(y)),
-        Mutant("mean of the four", "The four numbers are added up, not averaged.",
-               lambda d, y, w, b: _smooth(d, y, w, b, _own) / len(y) / 4),
+        Mutant("step 0 learns nothing", "Step 0 is the first of the warm-up: it has 1 / warmup.",
+               lambda s, b, w, m: _rate(s, b, w, m, first=0) if w else rate(s, b, w, m)),
+        Mutant("after the milestone", "From the milestone on: at step = milestone it is a tenth.",
+               lambda s, b, w, m: _rate(s, b, w, m, reached=lambda s, m: s > m)),
+        Mutant("one milestone only", "Every milestone that was passed takes another tenth.",
+               lambda s, b, w, m: _rate(s, b, w, m[:1])),
+        Mutant("half", "A tenth, not a half.", lambda s, b, w, m: _rate(s, b, w, m, factor=0.5)),
+        Mutant("no ceiling", "The warm-up ends: its factor is never more than 1.",
+               lambda s, b, w, m: rate(s, b, 0, m) * (s + 1) / max(w, 1)),
     ),
 )
 
@@ -152,8 +153,8 @@ BOX_LOSS = Exercise(
 
 def answers(probs, min_score):
     """probs (R, K+1) of each box, background first; -> (R, K), a number for every pair of a box and
-    an object class: 1 for the most likely one, 2 for the next, ...; 0 where the probability is not
-    above `min_score`. No two probabilities are equal."""
+    an object class: 1 for the most likely pair of all, 2 for the next, ...; 0 where the probability
+    is not above `min_score`. No two probabilities are equal."""
     rank = torch.zeros(len(probs), probs.shape[1] - 1)
     for i in range(len(probs)):
         for k in range(1, probs.shape[1]):
@@ -339,4 +340,4 @@ WIDENED = Exercise(
     ),
 )
 
-EXERCISES = (RECALL, BOX_LOSS, ANSWERS, KIND, WIDENED)
+EXERCISES = (LOST, ANSWERS, RATE, KIND, WIDENED)

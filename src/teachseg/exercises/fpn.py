@@ -190,7 +190,10 @@ TOPDOWN = Exercise(
 
 
 def level(w, h, levels):
-    """Which of `levels` levels, 0 the finest, reads a box w x h: P2 is 0, a 224 x 224 box is P4."""
+    """Which of `levels` levels, 0 the finest, reads a box w x h: P2 is 0, a 224 x 224 box is P4.
+
+    A box without area, which has no logarithm, is read from level 0.
+    """
     side = math.sqrt(max(w, 0) * max(h, 0))
     if side == 0:
         return 0

@@ -347,6 +347,9 @@ CELLS = Exercise(
                lambda m, s: round(float(m.sum()) / s / s)),
         Mutant("the middle pixel", "That looks at one pixel of each cell. Count them all.",
                lambda m, s: int(m[s // 2 :: s, s // 2 :: s].sum())),
+        Mutant("cut cells left out", "Cells that the image's edge cuts were left out. They count "
+               "too, if half of a whole cell's pixels are covered.",
+               lambda m, s: cells(m[: m.shape[0] // s * s, : m.shape[1] // s * s], s)),
         Mutant("half of what is left", "A cell that the edge cuts is compared with what is left of "
                "it. It needs half of a whole cell's pixels.",
                lambda m, s: sum(

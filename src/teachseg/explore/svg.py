@@ -205,6 +205,36 @@ def _runs(rows: Tensor) -> list[tuple[int, int, int]]:
     return [(row, first, end) for (row, first), (_, end) in zip(begins.tolist(), ends.tolist())]
 
 
+def outlines(inside: Tensor) -> list[list[tuple[int, int]]]:
+    """(H, W) bool -> the closed lines around its true pixels, holes too: corners (row, column) of
+    the pixels' grid, the first again at the end. Inside lies to the right of each line's way.
+
+    One line from end to end, so that a dash goes on around a corner.
+
+    >>> outlines(torch.tensor([[True, True]]))
+    [[(0, 0), (0, 2), (1, 2), (1, 0), (0, 0)]]
+    """
+    wide = F.pad(inside, (1, 1, 1, 1))
+    above, below = wide[:-1, 1:-1], wide[1:, 1:-1]  # of each line of the grid, (H + 1, W)
+    left, right = wide[1:-1, :-1].T, wide[1:-1, 1:].T  # (W + 1, H)
+    steps = [((row, first), (row, end)) for row, first, end in _runs(below & ~above)]
+    steps += [((row, end), (row, first)) for row, first, end in _runs(above & ~below)]
+    steps += [((end, column), (first, column)) for column, first, end in _runs(right & ~left)]
+    steps += [((first, column), (end, column)) for column, first, end in _runs(left & ~right)]
+    onward: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for start, end in steps:
+        onward.setdefault(start, []).append(end)
+    loops = []
+    for start in [start for start, _ in steps]:
+        if not onward[start]:
+            continue  # a loop before went this way
+        loop = [start]
+        while onward[loop[-1]]:  # empty again where the loop closes: as many go in as go out
+            loop.append(onward[loop[-1]].pop())
+        loops.append(loop)
+    return loops
+
+
 def mask(
     inside: Tensor, x: float, y: float, pixel: float, colour: str = BLUE, opacity: float = 0.45,
     width: float = 1.5, dashed: bool = False,
@@ -221,13 +251,12 @@ def mask(
     areas = "".join(
         f"M{number(x + first * pixel)} {number(y + row * pixel)}h{number((end - first) * pixel)}"
         f"v{number(pixel)}h{number((first - end) * pixel)}z" for row, first, end in _runs(inside))
-    wide = F.pad(inside, (1, 1, 1, 1))
-    across = _runs((wide[1:] ^ wide[:-1])[:, 1:-1])       # above and below
-    down = _runs((wide[:, 1:] ^ wide[:, :-1])[1:-1].T)    # left and right
-    rim = "".join(f"M{number(x + first * pixel)} {number(y + row * pixel)}"
-                  f"h{number((end - first) * pixel)}" for row, first, end in across)
-    rim += "".join(f"M{number(x + column * pixel)} {number(y + first * pixel)}"
-                   f"v{number((end - first) * pixel)}" for column, first, end in down)
+    rim = "".join(
+        f"M{number(x + loop[0][1] * pixel)} {number(y + loop[0][0] * pixel)}" + "".join(
+            f"h{number((column - before) * pixel)}" if row == above else
+            f"v{number((row - above) * pixel)}"
+            for (above, before), (row, column) in zip(loop, loop[1:])) + "z"
+        for loop in outlines(inside))
     return (f'<path d="{areas}" fill="{safe(colour)}" fill-opacity="{number(opacity)}" '
             f'shape-rendering="crispEdges"/>'
             f'<path d="{rim}" fill="none" {_pen(colour, width, dashed)}/>')

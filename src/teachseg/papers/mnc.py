@@ -199,13 +199,13 @@ class Config:
         return cls(
             num_classes,
             min_side=None, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), multiple_of=16,
-            # paper: the last map, stride 16. Objects here are 16 to 70 pixels, so stride 4, with
+            # paper: the last map, stride 16. Objects here are 16 to 80 pixels, so stride 4, with
             # what the deeper maps saw added.
             backbone="course", frozen_norm=False, feature_stride=4, merge_channels=40,
             anchors="exact", anchor_sizes=(18, 32, 56), inside_only=False,
             rpn_draw=128, pre_nms_train=200, pre_nms_test=1000, post_nms_train=60,
             post_nms_test=100, proposal_min_side=4, roi_draw=32, roi_object_share=0.4,
-            # paper: 28 x 28 bins, then the largest of 2 x 2. A box is 4 to 18 cells wide here: 14
+            # paper: 28 x 28 bins, then the largest of 2 x 2. A box is 4 to 20 cells wide here: 14
             # bins already see each cell.
             warp_size=14, mask_hidden=160, hidden=160, min_score=0.05,
             mask_threshold=0.4,
