@@ -56,7 +56,7 @@ def test_the_first_wrong_case_is_shown_with_place_and_numbers():
 @pytest.mark.parametrize("change, words", [
     (lambda out: out[None], r"must have the shape (2, 2), got (1, 2, 2). Only sides of 1 differ"),
     (lambda out: out.sum(), "got (). A single number came back"),
-    (lambda out: out.flatten(), "got (4,). Is it one entry a bin?"),
+    (lambda out: out.flatten(), "got (4,). Read again, in the task, what"),
     (lambda out: out.long(), "real numbers are needed, got a tensor of whole ones (torch.int64)"),
     (lambda out: out > 0, "numbers are needed, got torch.bool: is a comparison returned"),
     (lambda out: out + 0j, "torch.complex64"),

@@ -5,6 +5,7 @@ import io
 import re
 
 import pytest
+import torch
 from ipywidgets import Button, Dropdown, FloatSlider, IntSlider, Label
 from PIL import Image
 
@@ -181,3 +182,14 @@ def test_several_moves_in_one():
     with explorer.moving():
         pass
     assert calls == [5, 7]
+
+
+def test_a_still_keeps_the_colour_of_a_thin_line():
+    """Many colours all over, and one red line of two units: it stays red, to the last digit."""
+    noise = torch.rand(3, 60, 90, generator=torch.Generator().manual_seed(0))
+    under = svg.underlay(svg.image_uri(noise), (0, 0, 180, 120))
+    line = svg.box((40, 20, 120, 80), svg.RED, width=2)
+    drawing = svg.picture(180, 120, under, line, label="A line.")
+    picture = Image.open(io.BytesIO(Still(Frame(drawing, "A line.")).png)).convert("RGB")
+    red = tuple(bytes.fromhex(svg.RED[1:]))
+    assert sum(colour == red for colour in picture.getdata()) > 300

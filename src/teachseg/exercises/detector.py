@@ -94,8 +94,8 @@ LOST = Exercise(
 
 def rate(step, base, warmup, milestones):
     """The learning rate of step number `step` (0, 1, 2, ...): it grows in a line, so that step 0
-    has 1 / warmup of `base` and step warmup - 1 all of it; and from each of the `milestones` on it
-    is a tenth of what it was."""
+    has 1 / warmup of `base` and step warmup - 1 all of it (where warmup is 0, step 0 has all); and
+    from each of the `milestones` on it is a tenth of what it was."""
     value = base
     if step + 1 < warmup:
         value = base * (step + 1) / warmup

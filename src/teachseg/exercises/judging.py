@@ -224,7 +224,7 @@ def wrong_shape(got: tuple[int, ...], want: tuple[int, ...]) -> str:
     elif not want:
         advice = "One number is expected."
     else:
-        advice = "Is it one entry a bin?"
+        advice = "Read again, in the task, what the result has an entry for."
     return f"the result must have the shape {want}, got {got}. {advice}"
 
 

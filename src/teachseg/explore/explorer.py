@@ -59,8 +59,7 @@ class Still:
             image_rendering="optimize_speed",  # pixels stay squares
         ))
         picture, file = Image.open(io.BytesIO(full)).convert("RGB"), io.BytesIO()
-        fewer = picture.quantize(STILL_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        fewer.save(file, "PNG", optimize=True)
+        _few_colours(picture).save(file, "PNG", optimize=True)
         return file.getvalue()
 
     def __repr__(self) -> str:
@@ -71,6 +70,17 @@ class Still:
         data = {"image/png": base64.b64encode(self.png).decode("ascii"),
                 "text/plain": self.caption}
         return data, {"image/png": {"width": round(width), "alt": self.caption}}
+
+
+def _few_colours(picture: Image.Image) -> Image.Image:
+    """The picture in `STILL_COLOURS` colours. Those of lines and letters are kept as they are,
+    however few pixels they have: a thin red line must not turn orange."""
+    lines = bytes.fromhex("".join(colour[1:] for colour in svg.LINES))
+    rest = STILL_COLOURS - len(svg.LINES)
+    chosen = picture.quantize(rest, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(lines + bytes(chosen.getpalette()[: 3 * rest]))
+    return picture.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def size_of(drawing: str) -> tuple[float, float]:

@@ -31,6 +31,7 @@ from teachseg.plot import COLOURS, MAP
 
 ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PURPLE, BLACK = COLOURS
 INK, PALE, PAPER = "#222222", "#BBBBBB", "#FFFFFF"
+LINES = (*COLOURS, INK, PALE, PAPER)  # what lines and letters are drawn in
 DASHES = "6 4"
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
