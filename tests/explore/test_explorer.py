@@ -185,11 +185,13 @@ def test_several_moves_in_one():
 
 
 def test_a_still_keeps_the_colour_of_a_thin_line():
-    """Many colours all over, and one red line of two units: it stays red, to the last digit."""
-    noise = torch.rand(3, 60, 90, generator=torch.Generator().manual_seed(0))
+    """Many colours, a broad orange line, and a thin red one: it stays red, to the last digit."""
+    noise = torch.rand(3, 120, 180, generator=torch.Generator().manual_seed(0))
+    lines = (svg.box((60, 40, 110, 90), svg.ORANGE, width=8),
+             svg.box((40, 20, 48, 28), svg.RED, width=2))
     under = svg.underlay(svg.image_uri(noise), (0, 0, 180, 120))
-    line = svg.box((40, 20, 120, 80), svg.RED, width=2)
-    drawing = svg.picture(180, 120, under, line, label="A line.")
-    picture = Image.open(io.BytesIO(Still(Frame(drawing, "A line.")).png)).convert("RGB")
-    red = tuple(bytes.fromhex(svg.RED[1:]))
-    assert sum(colour == red for colour in picture.getdata()) > 300
+    drawing = svg.picture(180, 120, under, *lines, label="Two lines.")
+    picture = Image.open(io.BytesIO(Still(Frame(drawing, "Two lines.")).png)).convert("RGB")
+    colours = {colour: count for count, colour in picture.getcolors()}
+    for line in (svg.RED, svg.ORANGE):
+        assert colours[tuple(bytes.fromhex(line[1:]))] > 50
