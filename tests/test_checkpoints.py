@@ -219,3 +219,12 @@ def test_the_shipped_checkpoint_is_as_good_as_its_manifest_says(name):
     numbers = evaluate_pairs(((page.predict(model, [x])[0], y) for x, y in scenes), len(CLASSES))
     assert numbers["AP50"] == pytest.approx(facts["metrics"]["AP50"], abs=0.1)
     assert numbers["AP"] == pytest.approx(facts["metrics"]["AP"], abs=0.1)
+
+
+def test_trainings_go_back_to_the_first(tmp_path, monkeypatch):
+    """Three trainings, each from the one before; and a checkpoint that was trained once."""
+    first = {"command": "one", "step": 1}
+    last = {"command": "three", "started_from": {"command": "two", "started_from": first}}
+    monkeypatch.setattr(checkpoints, "manifest", lambda name: {"new": last, "old": first}[name])
+    assert [one["command"] for one in checkpoints.trainings("new")] == ["one", "two", "three"]
+    assert checkpoints.trainings("old") == [first]

@@ -88,6 +88,18 @@ def manifest(name_or_path: str | Path) -> dict[str, Any]:
     return facts
 
 
+def trainings(name_or_path: str | Path) -> list[dict[str, Any]]:
+    """What a checkpoint's manifest says of each of its trainings, the first one first.
+
+    One that began with all weights of another checkpoint has that one's facts in `started_from`.
+    """
+    found, facts = [], manifest(name_or_path)
+    while facts:
+        found.append(facts)
+        facts = facts.get("started_from")
+    return found[::-1]
+
+
 def class_names(name_or_path: str | Path) -> list[str]:
     """The names of classes 1..K from a checkpoint's manifest; "class 1", ... where it has none."""
     facts = manifest(name_or_path)

@@ -129,7 +129,7 @@ MASK_CLASSES = Table(
     paper="mask_rcnn",
     budget=BOXES,
     measure="AP",
-    source="Mask R-CNN, Table 2b (softmax, sigmoid) and section 4.1 (class-agnostic masks), "
+    source="Mask R-CNN, Table 2b (softmax, sigmoid) and section 4.2 (class-agnostic masks), "
            "ResNet-50-C4, mask AP on COCO minival",
     cells=(
         Cell("sigmoid, a mask a class", paper=30.3),
