@@ -234,7 +234,8 @@ def recognise(exercise: Exercise, answers: list[Answer]) -> Mutant | None:
     for mutant in exercise.mutants:
         theirs = mutants_answers(exercise.name, mutant.name)
         if all(value is not None and value.shape == their.shape
-               and bool(((value.double() - their).abs() <= exercise.tolerance).all())
+               and torch.allclose(value.double(), their, rtol=0, atol=exercise.tolerance,
+                                  equal_nan=True)
                for value, their in zip(values, theirs)):
             return mutant
     return None

@@ -48,18 +48,9 @@ class Still:
 
     @property
     def png(self) -> bytes:
-        """Always the same picture: the font is the one that matplotlib brings.
-
-        Some colours, chosen for it, halve what a notebook has to carry.
-        """
-        font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-        full = bytes(resvg_py.svg_to_bytes(
-            svg_string=self.svg, zoom=STILL_ZOOM, skip_system_fonts=True, font_files=[str(font)],
-            font_family="DejaVu Sans", sans_serif_family="DejaVu Sans",
-            image_rendering="optimize_speed",  # pixels stay squares
-        ))
-        picture, file = Image.open(io.BytesIO(full)).convert("RGB"), io.BytesIO()
-        _few_colours(picture).save(file, "PNG", optimize=True)
+        """The picture. Some colours, chosen for it, halve what a notebook has to carry."""
+        file = io.BytesIO()
+        _few_colours(rendered(self.svg, STILL_ZOOM)).save(file, "PNG", optimize=True)
         return file.getvalue()
 
     def __repr__(self) -> str:
@@ -70,6 +61,18 @@ class Still:
         data = {"image/png": base64.b64encode(self.png).decode("ascii"),
                 "text/plain": self.caption}
         return data, {"image/png": {"width": round(width), "alt": self.caption}}
+
+
+def rendered(drawing: str, zoom: float) -> Image.Image:
+    """A drawing as pixels, `zoom` of them a unit; the same everywhere, as the font is the one that
+    matplotlib brings."""
+    font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    full = bytes(resvg_py.svg_to_bytes(
+        svg_string=drawing, zoom=zoom, skip_system_fonts=True, font_files=[str(font)],
+        font_family="DejaVu Sans", sans_serif_family="DejaVu Sans",
+        image_rendering="optimize_speed",  # pixels stay squares
+    ))
+    return Image.open(io.BytesIO(full)).convert("RGB")
 
 
 def _few_colours(picture: Image.Image) -> Image.Image:
