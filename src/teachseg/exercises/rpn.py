@@ -377,8 +377,8 @@ DELTAS = Exercise(
                lambda s, w, n, b: _deltas(s, w, _smooth(b), len(s))),
         Mutant("a mean over coordinates", "The four coordinates of an anchor are added up, not "
                "averaged.", lambda s, w, n, b: _deltas(s, w, _smooth(b), 4 * n)),
-        Mutant("the mean of all numbers", "The mean divides by the positives' numbers, four for each "
-               "of them, and without any it is nan. Add up, and divide by all that were drawn.",
+        Mutant("the mean of all numbers", "The mean divides by the positives' numbers, four for "
+               "each, and without any it is nan. Add up, and divide by all that were drawn.",
                lambda s, w, n, b: _deltas(s, w, _smooth(b), 1) / s.numel() if len(s) else
                torch.tensor(float("nan"))),
         Mutant("always the line", "Small differences cost a square: the gradient is to fade near "
