@@ -33,12 +33,16 @@ import nbformat
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "scripts")]  # folders that are no packages
 
+import forked  # noqa: E402
 from faults import FAULTS, Fault  # noqa: E402
 from make_notebooks import FIXED, find  # noqa: E402
 
 SECONDS = 300           # for one run of a test file; some seconds on a quiet machine
 NOTEBOOK_SECONDS = 900  # for one notebook; under a minute on a quiet machine
 BY_NOTEBOOKS = 15
+
+OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=no", "-rf", "--rootdir",
+           str(ROOT)]
 
 # Runs pytest only where the planted copy is what `teachseg` means.
 START = """
@@ -88,8 +92,7 @@ def run_pytest(
     source: Path, options: list[str], settings: dict[str, str], seconds: float = SECONDS
 ) -> tuple[int | None, str]:
     """Pytest's exit status (None: not done in time) and all it printed, with `source` first."""
-    command = [sys.executable, "-c", START, str(source), "-x", "-q", "-p", "no:cacheprovider",
-               "-p", "no:xdist", "--tb=no", "-rf", "--rootdir", str(ROOT), *options]
+    command = [sys.executable, "-c", START, str(source), *OPTIONS, *options]
     alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     alone |= {"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"} | settings
     try:
@@ -104,7 +107,8 @@ def run_tests(source: Path, files: list[str]) -> tuple[int | None, str]:
     """What test files say of the copy of src/: see `run_pytest`."""
     settings = {"OMP_NUM_THREADS": "1",
                 "HYPOTHESIS_STORAGE_DIRECTORY": str(source.parent / "hypothesis")}
-    return run_pytest(source, [str(ROOT / "tests" / file) for file in files], settings)
+    options = [*OPTIONS, *(str(ROOT / "tests" / file) for file in files)]
+    return forked.run(source, options, settings, SECONDS)
 
 
 def try_fault(source: Path, fault: Fault) -> Result:
