@@ -39,7 +39,8 @@ COURSE = {
 }  # fmt: skip
 KEYS = {"title", "papers", "objectives", "prerequisites", "minutes", "notebook", "symbols", "terms",
         "deviations"}  # fmt: skip
-REFERENCE = {"glossary", "notation", "equations", "deviations", "common_errors"}
+REFERENCE = {"glossary", "notation", "equations", "deviations", "common_errors",
+             "architecture"}
 
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
@@ -269,6 +270,21 @@ def test_every_error_has_something_to_look_at():
     assert len(table) > 15 and all(all(row) for row in table)
     here = {path.name[:2] for path in LESSONS}
     assert {number for row in table if len(row) == 4 for number in row[3].split(", ")} <= here
+
+
+# --- architecture.md: made from the imports ---
+
+
+def test_the_page_on_the_floors_is_what_the_imports_say():
+    sys.path.insert(0, str(ROOT / "scripts"))
+    sys.path.insert(0, str(ROOT / "tests"))
+    draw_floors, test_imports = map(importlib.import_module, ("draw_floors", "test_imports"))
+    floors = {part: floor for floor, parts in draw_floors.FLOORS.items() for part in parts}
+    assert floors == test_imports.FLOORS
+    page = text(ROOT / "lessons" / "architecture.md")
+    assert draw_floors.page(page) == page, "run scripts/draw_floors.py"
+    drawn = (ROOT / "lessons" / "floors.svg").read_text("utf-8")
+    assert draw_floors.drawing() == drawn, "run scripts/draw_floors.py"
 
 
 # --- spelling ---
