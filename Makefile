@@ -10,7 +10,7 @@ VENV := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n $(WORKERS) --dist loadscope
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-fast test-notebooks mutants notebooks course-report data quotes bench bench-more python base ready
+.PHONY: help lab test test-fast test-notebooks mutants notebooks course-report strips site data quotes bench bench-more python base ready
 
 help:
 	@echo "make lab             open the course in JupyterLab (the first time: sets up .venv)"
@@ -20,6 +20,8 @@ help:
 	@echo "make mutants         plant faults in the library; unit tests must find each, notebooks most"
 	@echo "make notebooks       make the notebooks' stored outputs again"
 	@echo "make course-report   a line for each notebook: cells, words, exercises, numbers, seconds"
+	@echo "make site            the course as web pages, in build/site/html"
+	@echo "make strips          draw the frames of the site's explorers again (some minutes)"
 	@echo "make data            bring the table of files in data/README.md up to date"
 	@echo "make quotes          bring what the lessons quote from notebooks and results up to date"
 	@echo "make bench           speed beside torchvision's and the machine's limit, in one report"
@@ -67,13 +69,19 @@ bench-more: ready
 	$(VENV)/python tests/bench/bench_full.py --json runs/bench/full.json
 	$(VENV)/python tests/bench/bench_recipes.py --json runs/bench/recipes.json
 
+strips: ready
+	$(VENV)/python scripts/make_strips.py
+
+site: ready
+	$(VENV)/python scripts/make_site.py
+
 # --- set-up: what the course needs (base), and what the checks need besides (ready) ---
 
 base: python
 	@$(PYTHON) scripts/install.py
 
 ready: python
-	@$(PYTHON) scripts/install.py test
+	@$(PYTHON) scripts/install.py test docs
 
 # In words that any Python understands, for scripts/install.py is written for 3.11.
 python:

@@ -1,7 +1,7 @@
 """Set up .venv beside this project, or do nothing where it is already as it should be.
 
     python3 scripts/install.py          what the course needs
-    python3 scripts/install.py test     and what the checks need besides
+    python3 scripts/install.py test     and what the checks need besides; docs: the site
 
 Only the standard library is used. A stamp in .venv says what was installed: a hash over
 pyproject.toml, constraints.txt, the Python version and this folder's place. It is taken away before
@@ -152,8 +152,9 @@ def install(extras: list[str]) -> None:
 
 def main(wanted: list[str]) -> None:
     """Install unless the stamp says that all of it is there."""
-    if unknown := set(wanted) - {"test"}:
-        raise SystemExit(f"There is no group {unknown.pop()!r} of packages: give none, or test.")
+    if unknown := set(wanted) - {"test", "docs"}:
+        raise SystemExit(f"There is no group {unknown.pop()!r} of packages: give none, test or "
+                         "docs.")
     with alone():
         stamp = stamped()
         there = set(stamp.get("extras", []))

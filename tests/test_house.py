@@ -431,8 +431,8 @@ def test_a_venv_from_elsewhere_is_not_used(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_an_unknown_group_is_refused(setup_in):
-    with pytest.raises(SystemExit, match="There is no group 'docs' of packages"):
-        setup_in.main(["docs"])
+    with pytest.raises(SystemExit, match="There is no group 'book' of packages"):
+        setup_in.main(["book"])
     assert setup_in.calls == []
 
 

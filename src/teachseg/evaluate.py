@@ -178,9 +178,9 @@ class Encoded(NamedTuple):
 
 def _runs(masks: Tensor) -> list[bytes]:
     """(N, H, W) bool -> N run lengths."""
-    columns = masks.detach().transpose(1, 2).contiguous().cpu()  # runs go down the columns
-    bytes_ = columns.numpy().view(np.uint8).transpose(2, 1, 0)  # (H, W, N), still the same memory
-    return [mask["counts"] for mask in rle.encode(bytes_)]
+    bytes_ = masks.detach().cpu().numpy().view(np.uint8)
+    columns = np.ascontiguousarray(bytes_.transpose(0, 2, 1))  # runs go down the columns
+    return [mask["counts"] for mask in rle.encode(columns.transpose(2, 1, 0))]  # (H, W, N)
 
 
 def encode(objects: Detections | Targets) -> Encoded:
