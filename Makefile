@@ -6,8 +6,8 @@ WORKERS ?= 2
 BENCH ?= --folder runs/bench
 
 VENV := .venv/bin
-# One thread a worker: two workers with all threads each would wait for one another.
-PYTEST := OMP_NUM_THREADS=1 $(VENV)/python -m pytest -n $(WORKERS) --dist loadscope
+# One thread a worker, and none that waits keeps a core: else two workers wait for one another.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(VENV)/python -m pytest -n $(WORKERS) --dist loadscope
 
 .DEFAULT_GOAL := help
 .PHONY: help lab test test-fast test-notebooks mutants notebooks course-report strips site data quotes bench bench-more python base ready
