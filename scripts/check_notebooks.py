@@ -19,8 +19,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from course_report import TIMES, read_times
-from make_notebooks import KERNELSPEC, NOTEBOOKS, ROOT, SECONDS, find, fix_environment
-from nbclient import NotebookClient
+from make_notebooks import NOTEBOOKS, ROOT, SECONDS, execute, find, fix_environment
 from nbclient.exceptions import CellExecutionError
 
 
@@ -58,14 +57,12 @@ def keep_times(seconds: dict[Path, float]) -> None:
 def twice(path: Path) -> str:
     """Run every cell of a notebook twice in a row; -> what failed, or ""."""
     notebook = nbformat.read(path, as_version=4)
-    notebook.metadata["kernelspec"] = KERNELSPEC
     notebook.cells = [again for cell in notebook.cells if cell.cell_type == "code"
                       for again in (cell, copy.deepcopy(cell))]
     for cell in notebook.cells:
         cell.pop("id", None)  # else two cells have one name
     try:
-        NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": path.parent}}
-                       ).execute()
+        execute(notebook, path)
     except CellExecutionError as error:
         return f"{path.name}, a cell run twice: {str(error)[-800:]}"
     return ""

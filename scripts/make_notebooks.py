@@ -66,9 +66,8 @@ def clean(notebook: nbformat.NotebookNode) -> None:
             output.get("data", {}).pop(WIDGET, None)  # a dead widget; its text says what it was
 
 
-def run(path: Path) -> nbformat.NotebookNode:
-    """The notebook with the outputs of a fresh run."""
-    notebook = nbformat.read(path, as_version=4)
+def execute(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Run a notebook in place, in a fresh kernel that works in the folder of `path`."""
     client = NotebookClient(
         notebook,
         timeout=SECONDS,
@@ -78,6 +77,12 @@ def run(path: Path) -> nbformat.NotebookNode:
         resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()
+
+
+def run(path: Path) -> nbformat.NotebookNode:
+    """The notebook with the outputs of a fresh run."""
+    notebook = nbformat.read(path, as_version=4)
+    execute(notebook, path)
     clean(notebook)
     return notebook
 

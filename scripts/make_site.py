@@ -126,12 +126,13 @@ def notebook_page(path: Path, static: Path) -> nbformat.NotebookNode:
     """A notebook whose sweeps are followed by their strips, and whose pictures have words."""
     notebook = nbformat.read(path, as_version=4)
     strips = read_strips(path.stem)
+    if strips:
+        shutil.copytree(STRIPS / path.stem, static / "strips" / path.stem)
     cells = []
     for number, cell in enumerate(notebook.cells):
         cells.append(cell)
         describe_pictures(cell)
         for strip in strips.get(number, []):
-            shutil.copytree(STRIPS / path.stem, static / "strips" / path.stem, dirs_exist_ok=True)
             cells.append(nbformat.v4.new_markdown_cell(strip_html(path.stem, strip)))
     notebook.cells = cells
     for number, cell in enumerate(cells):

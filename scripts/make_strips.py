@@ -16,8 +16,7 @@ import tempfile
 from pathlib import Path
 
 import nbformat
-from make_notebooks import ROOT, SECONDS, find, fix_environment
-from nbclient import NotebookClient
+from make_notebooks import ROOT, execute, find, fix_environment
 
 STRIPS = ROOT / "lessons" / "_site" / "strips"
 KIND = "application/x-teachseg-strip+json"
@@ -58,8 +57,7 @@ def strips_of(path: Path) -> list[dict]:
     notebook = nbformat.read(path, as_version=4)
     first = nbformat.v4.new_code_cell(LISTEN)
     notebook.cells = [first, *notebook.cells]
-    NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", record_timing=False,
-                   resources={"metadata": {"path": str(path.parent)}}).execute()
+    execute(notebook, path)
     return [{"cell": number, **output.data[KIND]}
             for number, cell in enumerate(notebook.cells[1:]) if cell.cell_type == "code"
             for output in cell.outputs if KIND in output.get("data", {})]

@@ -22,6 +22,10 @@ from teachseg.papers.mask_rcnn import Config
 from teachseg.train import TrainConfig
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from make_site import spelling as term  # noqa: E402
+
 PAGES = sorted((ROOT / "lessons").glob("*.md"))
 LESSONS = [page for page in PAGES if re.match(r"\d\d_", page.name)]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -93,12 +97,6 @@ def rows(page: Path, header: str) -> list[list[str]]:
         elif inside and not line.startswith("| ---"):
             table.append([cell.strip() for cell in line.strip("|").split("|")])
     return table
-
-
-def term(words: str) -> str:
-    """One spelling for a term, its plural, and its forms in markup."""
-    plain = re.sub(r"</?su[pb]>|[\^_*`]", "", words).casefold().strip()
-    return plain[:-1] if plain.endswith("s") and not plain.endswith(("ss", "ous")) else plain
 
 
 @cache
@@ -276,7 +274,6 @@ def test_every_error_has_something_to_look_at():
 
 
 def test_the_page_on_the_floors_is_what_the_imports_say():
-    sys.path.insert(0, str(ROOT / "scripts"))
     sys.path.insert(0, str(ROOT / "tests"))
     draw_floors, test_imports = map(importlib.import_module, ("draw_floors", "test_imports"))
     floors = {part: floor for floor, parts in draw_floors.FLOORS.items() for part in parts}

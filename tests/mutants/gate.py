@@ -15,10 +15,8 @@ do so through other modules. Unit tests must catch every fault, notebooks `BY_NO
 
 import argparse
 import ast
-import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -43,14 +41,6 @@ BY_NOTEBOOKS = 15
 
 OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=no", "-rf", "--rootdir",
            str(ROOT)]
-
-# Runs pytest only where the planted copy is what `teachseg` means.
-START = """
-import sys, teachseg, pytest
-if not teachseg.__file__.startswith(sys.argv[1]):
-    sys.exit(f"teachseg is {teachseg.__file__}, not the copy in {sys.argv[1]}")
-sys.exit(pytest.main(sys.argv[2:]))
-"""
 
 
 class Result(NamedTuple):
@@ -88,23 +78,8 @@ def plant(source: Path, fault: Fault) -> Iterator[None]:
         file.write_text(right, "utf-8")
 
 
-def run_pytest(
-    source: Path, options: list[str], settings: dict[str, str], seconds: float = SECONDS
-) -> tuple[int | None, str]:
-    """Pytest's exit status (None: not done in time) and all it printed, with `source` first."""
-    command = [sys.executable, "-c", START, str(source), *OPTIONS, *options]
-    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    alone |= {"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"} | settings
-    try:
-        done = subprocess.run(command, cwd=ROOT, env=alone, capture_output=True, text=True,
-                              timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return None, f"not done in {seconds} s"
-    return done.returncode, done.stdout + done.stderr
-
-
 def run_tests(source: Path, files: list[str]) -> tuple[int | None, str]:
-    """What test files say of the copy of src/: see `run_pytest`."""
+    """What test files say of the copy of src/: see `forked.run`."""
     settings = {"OMP_NUM_THREADS": "1",
                 "HYPOTHESIS_STORAGE_DIRECTORY": str(source.parent / "hypothesis")}
     options = [*OPTIONS, *(str(ROOT / "tests" / file) for file in files)]
@@ -174,12 +149,13 @@ def notebooks_for(fault: Fault, notebooks: list[Path]) -> list[Path]:
 
 
 def run_notebook(source: Path, notebook: Path) -> tuple[int | None, str]:
-    """What nbval says of a notebook with the copy of src/: see `run_pytest`."""
-    options = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", str(NOTEBOOK_SECONDS),
+    """What nbval says of a notebook with the copy of src/: see `forked.run`."""
+    options = [*OPTIONS, "--nbval", "--nbval-current-env",
+               "--nbval-cell-timeout", str(NOTEBOOK_SECONDS),
                "--nbval-sanitize-with", str(ROOT / "tests" / "nbval.cfg"), str(notebook)]
     home = str(source.parent / "home")
     settings = FIXED | {"IPYTHONDIR": home, "TEACHSEG_HOME": home}
-    return run_pytest(source, options, settings, NOTEBOOK_SECONDS)
+    return forked.run(source, options, settings, NOTEBOOK_SECONDS)
 
 
 def try_notebooks(source: Path, fault: Fault, notebooks: list[Path]) -> Result:

@@ -17,6 +17,6 @@ document.querySelectorAll("figure.strip").forEach((strip) => {
 });
 
 // What is wider than a narrow window scrolls, and the keyboard must reach it.
-document.querySelectorAll("article table, article pre, .formula").forEach((wide) => {
+document.querySelectorAll("article table, article pre").forEach((wide) => {
   if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;
 });
