@@ -24,7 +24,7 @@ FLOORS = {  # what tests/test_imports.py holds the imports against
     3: ("layers", "learning", "decoding"),
     2: ("datasets", "evaluate", "train", "mistakes"),
     1: ("geometry",),
-    0: ("structures", "checks", "storage", "processes", "costs", "cells"),
+    0: ("structures", "checks", "storage", "processes", "costs", "cells", "places"),
 }
 HOLDS = {7: "commands", 6: "for learners", 5: "pictures, files", 4: "the papers",
          3: "networks, losses", 2: "data, measures", 1: "no parameters", 0: "what all use"}

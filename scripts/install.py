@@ -4,9 +4,9 @@
     python3 scripts/install.py test     and what the checks need besides; docs: the site
 
 Only the standard library is used. A stamp in .venv says what was installed: a hash over
-pyproject.toml, constraints.txt, the Python version and this folder's place. It is taken away before
-pip begins and written when all is done, so that an interrupted installation is never taken for a
-finished one.
+what says how to install (`NAMES`), the Python version and this folder's place. It is taken away
+before pip begins and written when all is done, so that an interrupted installation is never taken
+for a finished one.
 """
 
 import contextlib
@@ -28,6 +28,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "teachseg.json"
 DISK = 6.5e9  # bytes, on Linux: .venv took 6.0 GB, nearly all of it torch and its CUDA libraries
+NAMES = ("pyproject.toml", "setup.py", "src/teachseg/__init__.py", "constraints.txt")
 ATTEMPTS = 3  # pip keeps the packages that arrived, so that trying again costs little
 
 # Imported once after installing: proves that the big ones load, and fills matplotlib's font cache,
@@ -44,7 +45,7 @@ teachseg.cells.set_up(pathlib.Path(sys.prefix))
 def key() -> str:
     """What an installation depends on, as a hash."""
     parts = [platform.python_implementation(), platform.python_version(), str(ROOT)]
-    parts += [(ROOT / name).read_text("utf-8") for name in ("pyproject.toml", "constraints.txt")]
+    parts += [(ROOT / name).read_text("utf-8") for name in NAMES]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

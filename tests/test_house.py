@@ -133,8 +133,9 @@ def test_the_packages_of_one_platform_are_wanted_there_alone():
 def test_the_version_is_the_same_everywhere():
     import teachseg
 
-    assert teachseg.__version__ == PROJECT["version"]
-    assert yaml.safe_load(read("CITATION.cff"))["version"] == PROJECT["version"]
+    assert PROJECT["dynamic"] == ["version"]  # read from the one place
+    assert yaml.safe_load(read("CITATION.cff"))["version"] == teachseg.__version__
+    assert importlib.metadata.version("teachseg") == teachseg.__version__
 
 
 # --- licences and sources ---
@@ -345,7 +346,8 @@ def load_script(name: str):
 def setup_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """scripts/install.py in a folder of its own, with an empty .venv; pip only notes its calls."""
     install = load_script("install")
-    for name in ("pyproject.toml", "constraints.txt"):
+    for name in install.NAMES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("one")
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
@@ -374,7 +376,7 @@ def test_set_up_is_done_once(setup_in, tmp_path: Path):
     assert setup_in.calls == [[], ["test"]]
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
+@pytest.mark.parametrize("name", load_script("install").NAMES)
 def test_set_up_is_done_again_where_the_packages_changed(setup_in, tmp_path: Path, name: str):
     setup_in.main(["test"])
     (tmp_path / name).write_text("two")

@@ -23,6 +23,7 @@ FLOORS = {
     "geometry": 1,
     "structures": 0, "checks": 0, "storage": 0, "processes": 0, "costs": 0,
     "cells": 0,
+    "places": 0,
 }  # fmt: skip
 
 SIDEWAYS = {  # the few steps along one floor, and why

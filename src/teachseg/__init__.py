@@ -8,7 +8,7 @@ notebooks that takes the same functions apart.
     model = teachseg.load("mask_rcnn")
 """
 
-__version__ = "0.1.0"
+__version__ = "0.1.0"  # the one place: pyproject.toml reads it here
 
 
 def __getattr__(name: str):

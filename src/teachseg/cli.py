@@ -40,7 +40,7 @@ from urllib.parse import quote
 import typer
 from typer.core import TyperGroup
 
-from teachseg import __version__, cells
+from teachseg import __version__, cells, places
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from teachseg.structures import Detections, Targets
     from teachseg.train import TrainConfig
 
-ROOT = Path(__file__).resolve().parents[2]  # of the course, where notebooks/ and data/ are
+ROOT = places.course()  # where notebooks/ and data/ are
 FIRST_NOTEBOOK = Path("notebooks", "00_start_here.ipynb")
 SHIPPED = "mask_rcnn"
 SCENES = "scenes"  # the data that the course draws itself

@@ -9,12 +9,10 @@ No boxes here.
 Lesson: 10
 """
 
-import os
 from pathlib import Path
 from typing import NamedTuple
 
-import platformdirs
-
+from teachseg.places import home
 from teachseg.storage import load_json, make_folder, save_json
 
 
@@ -54,9 +52,7 @@ class Record:
 
 def record_file() -> Path:
     """Where progress is kept: TEACHSEG_HOME, or what the system has for an application's data."""
-    home = os.environ.get("TEACHSEG_HOME")
-    folder = Path(home).expanduser() if home else platformdirs.user_data_path("teachseg", False)
-    return folder / "progress.json"
+    return home() / "progress.json"
 
 
 def _in_file(file: Path) -> dict[str, Entry]:
