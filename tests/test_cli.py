@@ -22,7 +22,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from teachseg import checkpoints, cli, recipes
+from teachseg import __version__, checkpoints, cli, recipes
+from teachseg.cli import doctor, predict, training
 from teachseg.datasets.coco import to_coco
 from teachseg.datasets.downloads import SOURCES
 from teachseg.datasets.layouts import in_val
@@ -121,10 +122,10 @@ def test_every_command_is_there_and_says_what_it_does():
     assert [command.callback.__name__ for command in cli.app.registered_commands] == [
         "doctor", "demo", "train", "evaluate", "recipes_command", "predict", "lab", "workbook",
         "exercises"]
-    assert [command.callback.__name__ for command in cli.data_app.registered_commands] == [
+    assert [command.callback.__name__ for command in cli.data.data_app.registered_commands] == [
         "data_list", "data_get", "data_check"]
     assert all(command.callback.__doc__ for command in cli.app.registered_commands)
-    assert good("--version").strip() == f"teachseg {cli.__version__}"
+    assert good("--version").strip() == f"teachseg {__version__}"
 
 
 def test_the_choices_are_those_of_the_library():
@@ -132,15 +133,15 @@ def test_the_choices_are_those_of_the_library():
     def words(choice):
         return [one.value for one in choice]
 
-    assert words(cli.Paper) == list(checkpoints.MODELS)
-    assert words(cli.Kind) == list(KINDS)
-    assert words(cli.Device) == list(DEVICES)
-    assert words(cli.Precision) == list(PRECISIONS)
+    assert words(cli.options.Paper) == list(checkpoints.MODELS)
+    assert words(cli.options.Kind) == list(KINDS)
+    assert words(cli.options.Device) == list(DEVICES)
+    assert words(cli.options.Precision) == list(PRECISIONS)
     configs = {name: importlib.import_module(f"teachseg.papers.{name}").Config
                for name in checkpoints.MODELS}
-    assert set(cli.FULL_RECIPES) == set(configs)
+    assert set(training.FULL_RECIPES) == set(configs)
     for name, config in configs.items():
-        known = [size for size in words(cli.Size) if hasattr(config, size)]
+        known = [size for size in words(cli.options.Size) if hasattr(config, size)]
         assert known == ["course", "paper"] + ["code"] * (name == "mnc")
 
 
@@ -236,9 +237,9 @@ def test_doctor_finds_all_well(shipped, monkeypatch):
     monkeypatch.setattr(checkpoints, "SHIPPED", shipped)
     said = good("doctor")
     assert "All is well" in said and "WRONG" not in said
-    for part in cli.CHECKS:
+    for part in doctor.CHECKS:
         assert re.search(rf"OK +{part} ", said), part
-    assert set(cli.CHECKS) == set(cli.MENDS)
+    assert set(doctor.CHECKS) == set(doctor.MENDS)
 
 
 def test_doctor_finds_a_truncated_checkpoint(shipped, monkeypatch, tmp_path):
@@ -255,8 +256,8 @@ def test_doctor_goes_on_behind_a_part_that_breaks(shipped, monkeypatch):
     """Each row stands alone, whatever a broken package raises."""
     monkeypatch.setattr(checkpoints, "SHIPPED", shipped)
     monkeypatch.setitem(sys.modules, "torchvision", None)  # its import now fails
-    monkeypatch.setitem(cli.CHECKS, "numpy", raising(OSError("libodd.so: cannot be loaded\nx")))
-    monkeypatch.setattr(cli, "DISK_NEEDED", 1e18)
+    monkeypatch.setitem(doctor.CHECKS, "numpy", raising(OSError("libodd.so: cannot be loaded\nx")))
+    monkeypatch.setattr(doctor, "DISK_NEEDED", 1e18)
     result = run("doctor")
     assert result.exit_code == 1
     assert "To be mended: torchvision, numpy, disk." in result.output
@@ -280,7 +281,7 @@ def test_doctor_knows_a_kernel_of_another_python(monkeypatch, tmp_path):
     def spec_of(*argv):
         monkeypatch.setattr(KernelSpecManager, "get_kernel_spec",
                             lambda *_: KernelSpec(argv=[*argv, "-m", "ipykernel_launcher"]))
-        return cli._examine("kernel", cli._check_kernel)
+        return doctor._examine("kernel", doctor._check_kernel)
 
     assert spec_of("python").ok and spec_of("python3").ok and spec_of(sys.executable).ok
     other = spec_of(str(tmp_path / "bin" / "python"))
@@ -288,10 +289,10 @@ def test_doctor_knows_a_kernel_of_another_python(monkeypatch, tmp_path):
 
 
 def test_doctor_knows_packages_that_are_too_old(monkeypatch):
-    versions = cli.metadata.version
-    monkeypatch.setattr(cli.metadata, "version",
+    versions = doctor.metadata.version
+    monkeypatch.setattr(doctor.metadata, "version",
                         lambda name: "0.1" if name == "safetensors" else versions(name))
-    row = cli._examine("packages", cli._check_packages)
+    row = doctor._examine("packages", doctor._check_packages)
     assert not row.ok and row.found.startswith("safetensors is 0.1, needed >=")
 
 
@@ -312,9 +313,9 @@ def test_hits_are_counted_once_and_by_class():
     real = Targets(torch.zeros(2, 4), torch.tensor([1, 2]), masks)
     seen = torch.stack([masks[0], masks[0], masks[1], box_mask(5, 5, 7, 9)])
     found = Detections(torch.zeros(4, 4), torch.tensor([1, 1, 1, 2]), torch.ones(4), seen)
-    assert cli._count_right(found, real) == 2
-    assert cli._count_right(Detections.empty((10, 10)), real) == 0
-    assert cli._count_right(found, Targets.empty((10, 10))) == 0
+    assert cli.demo._count_right(found, real) == 2
+    assert cli.demo._count_right(Detections.empty((10, 10)), real) == 0
+    assert cli.demo._count_right(found, Targets.empty((10, 10))) == 0
 
 
 def test_demo_writes_pictures_and_says_where(tiny, tmp_path):
@@ -350,7 +351,7 @@ def test_evaluate_prints_and_writes_the_numbers(tiny, tmp_path):
 
 def test_evaluate_checks_the_file_before_the_work(tiny, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("mine")
-    monkeypatch.setattr(cli, "_measure", raising(AssertionError("it has begun to work")))
+    monkeypatch.setattr(cli.evaluate, "measure", raising(AssertionError("it has begun to work")))
     assert "is a folder" in refused("evaluate", tiny, "--json", tmp_path)
     assert "file" in refused("evaluate", tiny, "--json", "file/numbers.json")
 
@@ -525,7 +526,7 @@ def test_a_recipe_trains(own, tmp_path):
 
 @pytest.fixture
 def few_scenes(monkeypatch):
-    monkeypatch.setattr(cli, "VALIDATION_SCENES", 2)
+    monkeypatch.setattr(training, "VALIDATION_SCENES", 2)
 
 
 def test_train_writes_a_manifest_whose_command_makes_it_again(tmp_path, few_scenes):
@@ -628,7 +629,7 @@ def test_ctrl_c_keeps_the_run_and_the_printed_command_finishes_it(tmp_path):
 
 def test_ctrl_c_before_anything_is_saved(tmp_path):
     with pytest.raises(KeyboardInterrupt, match="before anything was saved"):
-        with cli._resumable(tmp_path, []):
+        with training._resumable(tmp_path, []):
             raise KeyboardInterrupt
 
 
@@ -637,7 +638,7 @@ def test_the_curve_is_means_of_steps(tmp_path):
     lines = ["step,mask,learning_rate,seconds,data_seconds"]
     lines += [f"{step},{float(step)},0.1,{0.5 if step < 120 else 9},0" for step in range(1, 122)]
     (tmp_path / "log.csv").write_text("\n".join(lines))
-    said = cli._curve(tmp_path / "log.csv")
+    said = training._curve(tmp_path / "log.csv")
     assert said["curve"]["steps"][:2] == [3, 6] and said["curve"]["steps"][-1] == 121
     assert said["curve"]["losses"]["mask"][0] == 2.0
     assert said["curve"]["losses"]["mask"][-1] == 121.0  # a part of one
@@ -646,28 +647,28 @@ def test_the_curve_is_means_of_steps(tmp_path):
 
 def test_the_papers_recipe():
     """Section 3.1: rate 0.02 for 16 images, a tenth of it from 120k of 160k on, decay 1e-4."""
-    asked = cli.Training("mask_rcnn", "paper", "scenes", 160_000, 16, 0.02, 0, 9, 128, "mixed",
-                         "cpu", "32-true", None, None, False)
-    recipe = cli._recipe(asked, 0, 200)
+    asked = training.Training("mask_rcnn", "paper", "scenes", 160_000, 16, 0.02, 0, 9, 128, "mixed",
+                              "cpu", "32-true", None, None, False)
+    recipe = training._recipe(asked, 0, 200)
     assert (recipe.optimizer, recipe.weight_decay, recipe.milestones) == ("sgd", 1e-4, (120_000,))
     assert recipe.learning_rate == 0.02
 
 
 def test_mncs_recipe():
     """0.001 for 8 images, a tenth of it from 32k of 40k on; decay 5e-4 in the released code."""
-    asked = cli.Training("mnc", "code", "scenes", 40_000, 8, 0.001, 0, 9, 128, "mixed",
-                         "cpu", "32-true", None, None, False)
-    recipe = cli._recipe(asked, 0, 200)
+    asked = training.Training("mnc", "code", "scenes", 40_000, 8, 0.001, 0, 9, 128, "mixed",
+                              "cpu", "32-true", None, None, False)
+    recipe = training._recipe(asked, 0, 200)
     assert (recipe.optimizer, recipe.weight_decay, recipe.milestones) == ("sgd", 5e-4, (32_000,))
-    assert 8 * cli.FULL_RECIPES["mnc"].rate == 0.001
+    assert 8 * training.FULL_RECIPES["mnc"].rate == 0.001
 
 
 def test_settings_of_the_model_can_be_changed():
-    config = cli._changed(deep_metric.Config.course(5), [
+    config = training._changed(deep_metric.Config.course(5), [
         "alpha=0.5", "num_seeds=7", "background=ignore", "taus=(0.5, 0.9)", "min_side=None"])
     assert (config.alpha, config.num_seeds, config.background) == (0.5, 7, "ignore")
     assert config.taus == (0.5, 0.9) and config.min_side is None
-    assert cli._changed(config, []) == config
+    assert training._changed(config, []) == config
 
 
 @pytest.mark.parametrize("change, words", [
@@ -681,12 +682,13 @@ def test_settings_of_the_model_can_be_changed():
 ])
 def test_settings_that_cannot_be_changed_so_are_told(change, words):
     with pytest.raises(ValueError, match=words):
-        cli._changed(deep_metric.Config.course(5), [change])
+        training._changed(deep_metric.Config.course(5), [change])
 
 
 def test_a_command_names_what_was_changed():
-    asked = cli.Training("deep_metric", "course", "scenes", 9, 8, 0.002, 0, 9, 128, "mixed", "cpu",
-                         "32-true", None, None, False, "run one", ["alpha=0.5", "taus=(0.5, 0.9)"])
+    asked = training.Training("deep_metric", "course", "scenes", 9, 8, 0.002, 0, 9, 128, "mixed",
+                              "cpu", "32-true", None, None, False, "run one",
+                              ["alpha=0.5", "taus=(0.5, 0.9)"])
     assert asked.command().endswith(
         "--start-from 'run one' --set alpha=0.5 --set 'taus=(0.5, 0.9)'")
 
@@ -773,8 +775,8 @@ def test_predict_writes_a_picture_and_its_numbers(tiny, tmp_path):
 def test_masks_in_the_json_are_the_models(tiny, tmp_path):
     noise().save("a.png")
     model, image = checkpoints.load(tiny), read_image("a.png")
-    found = cli._look(model, image, 0.1, 1024)
-    facts = json.loads(json.dumps(cli._as_json(found, CLASSES)))
+    found = predict._look(model, image, 0.1, 1024)
+    facts = json.loads(json.dumps(predict._as_json(found, CLASSES)))
     masks = torch.tensor(np.stack([rle.decode(mask) for mask in facts["masks"]])).bool()
     assert torch.equal(masks, found.masks)
     assert model.config == Config.course(5)  # looked at with another least score, and put back
@@ -853,7 +855,7 @@ def test_a_large_picture_is_looked_at_smaller_and_told_at_its_size(tiny):
     model, image = checkpoints.load(tiny), torch.rand(3, 64, 256)
     seen = []
     model.backbone.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape))
-    found = cli._look(model, image, 0.1, max_side=128)
+    found = predict._look(model, image, 0.1, max_side=128)
     assert seen == [(1, 3, 32, 128)]
     assert found.masks.shape[1:] == (64, 256) and found.boxes[:, 2].max() > 128
 
@@ -885,7 +887,7 @@ def test_a_disk_that_is_full(tiny, tmp_path, monkeypatch):
 
 
 def test_lab_starts_in_the_courses_folder_on_this_machine_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(cli, "ROOT", tmp_path / "course")
+    monkeypatch.setattr(cli.lab, "ROOT", tmp_path / "course")
     first = tmp_path / "course" / cli.FIRST_NOTEBOOK
     first.parent.mkdir(parents=True)
     first.write_text("{}")
@@ -905,7 +907,7 @@ def test_lab_starts_in_the_courses_folder_on_this_machine_alone(tmp_path, monkey
 
 def test_lab_without_jupyterlab(tmp_path, monkeypatch):
     Path("own.ipynb").write_text("{}")
-    monkeypatch.setattr(cli.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(cli.lab.util, "find_spec", lambda name: None)
     assert "JupyterLab is not installed in this Python" in refused("lab", "own.ipynb")
 
 
