@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import nbformat
 from make_notebooks import NOTEBOOKS, ROOT
+from set_address import installs
 
 TIMES = ROOT / "runs" / "notebook_times.json"  # written by check_notebooks.py
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
@@ -68,7 +69,7 @@ def compared(cell: nbformat.NotebookNode) -> str:
 def measure(path: Path, times: dict[str, float]) -> Row:
     """One notebook's row."""
     cells = nbformat.read(path, as_version=4).cells
-    code = [cell for cell in cells if cell.cell_type == "code"]
+    code = [cell for cell in cells if cell.cell_type == "code" and not installs(cell)]
     prose = " ".join(cell.source for cell in cells if cell.cell_type == "markdown")
     lengths = [lines_of(cell.source) for cell in code]
     pictures = [kind for cell in code for out in cell.outputs

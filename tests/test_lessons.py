@@ -43,7 +43,7 @@ COURSE = {
 }  # fmt: skip
 KEYS = {"title", "papers", "objectives", "prerequisites", "minutes", "notebook", "symbols", "terms",
         "deviations"}  # fmt: skip
-REFERENCE = {"glossary", "notation", "equations", "deviations", "common_errors",
+REFERENCE = {"glossary", "notation", "equations", "deviations", "common_errors", "elsewhere",
              "architecture"}
 
 LINK = re.compile(r"\]\(([^()\s]+)\)")

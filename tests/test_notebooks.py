@@ -62,7 +62,8 @@ def texts(cell: nbformat.NotebookNode) -> list[str]:
     return found
 
 
-each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+TEMPLATE = ROOT / "lessons" / "_template" / "TEMPLATE.ipynb"  # what a new notebook begins as
+each = pytest.mark.parametrize("path", [*NOTEBOOKS, TEMPLATE], ids=lambda path: path.stem)
 
 
 def test_the_course_is_complete():
@@ -174,6 +175,12 @@ def test_outputs_are_made_once_and_compare_equal(tmp_path: Path):
     done = script("check_notebooks.py", path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("3 code cells of 1 notebooks ran and passed.\n")
+
+
+@pytest.mark.slow
+def test_the_template_s_outputs_are_its_cells():
+    done = script("check_notebooks.py", TEMPLATE)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow

@@ -1,0 +1,69 @@
+"""Begin a lesson: its page and its notebook, from the templates.
+
+    python scripts/new_lesson.py 23 deformable_masks "Deformable masks"
+
+Nothing is overwritten. The notebook runs as it stands; what has to be written is in italics. What
+else has to know of a new lesson is printed at the end.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import set_address
+from make_notebooks import NOTEBOOKS, ROOT, clean, write
+
+LESSONS = ROOT / "lessons"
+TEMPLATES = LESSONS / "_template"
+ELSEWHERE = """\
+Now write. Then these have to know of it; the tests say what is missing:
+  tests/test_lessons.py, tests/test_notebooks.py, tests/test_house.py: its number and name
+  lessons/00_start_here.md and notebooks/00_start_here.ipynb: a row of the map
+  lessons/glossary.md: its new words; lessons/equations.md: its formulas; lessons/deviations.md
+  the modules that it explains: "Lesson: {number}" at the end of their docstrings
+  notebooks before it: the link to what comes next
+Run it: python scripts/make_notebooks.py notebooks/{number}_{slug}.ipynb
+Check it: python -m pytest tests/test_lessons.py tests/test_notebooks.py tests/test_house.py
+"""
+
+
+def filled(text: str, number: str, slug: str, title: str) -> str:
+    """A template's text with the three names in their places."""
+    return text.replace("NN_SLUG", f"{number}_{slug}").replace("NN", number).replace("TITLE", title)
+
+
+def begin(number: str, slug: str, title: str) -> tuple[Path, Path]:
+    """Write the page and the notebook; -> their paths. SystemExit where that cannot be."""
+    if not re.fullmatch(r"\d\d", number) or not re.fullmatch(r"[a-z][a-z0-9_]*", slug):
+        raise SystemExit(f"A number of two digits and a name like some_words are needed, got "
+                         f"{number} and {slug}.")
+    taken = [path.name for folder in (LESSONS, NOTEBOOKS) for path in folder.glob(f"{number}_*")]
+    if taken:
+        raise SystemExit(f"Lesson {number} is there already: {', '.join(sorted(taken))}.")
+    if not title.strip():
+        raise SystemExit("A title is needed, as the lesson's heading.")
+    page, path = LESSONS / f"{number}_{slug}.md", NOTEBOOKS / f"{number}_{slug}.ipynb"
+    notebook = nbformat.read(TEMPLATES / "TEMPLATE.ipynb", as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = filled(cell.source, number, slug, title)
+    clean(notebook)
+    write(notebook, path)
+    set_address.set_notebook(path, set_address.address())
+    page.write_text(filled((TEMPLATES / "TEMPLATE.md").read_text("utf-8"), number, slug, title),
+                    "utf-8")
+    return page, path
+
+
+def main(words: list[str]) -> None:
+    """Begin one lesson and say what to do next."""
+    if len(words) != 3:
+        raise SystemExit('Three words are needed: 23 deformable_masks "Deformable masks".')
+    for path in begin(*words):
+        print(path.relative_to(ROOT))
+    print(ELSEWHERE.format(number=words[0], slug=words[1]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
