@@ -1,25 +1,33 @@
-"""Bring what the lessons quote up to date: outputs of their notebooks, and tables from records.
+"""Bring what the lessons and the README quote up to date: outputs of notebooks, and records.
 
-    python scripts/quote_results.py [LESSON ...]
+    python scripts/quote_results.py [PAGE ...]
 
-In a lesson, what stands between two marks is made here, and a test holds it equal:
+In a page, what stands between two marks is made here, and a test holds it equal:
 
     <!-- quote: WORDS -->       the printed output of the lesson's notebook that has these words
     <!-- table: NAME -->        a table of teachseg.tables, with its sentences, from data/results
+    <!-- list: models -->       what the trained models reach, from their manifests and the bench
+    <!-- list: lessons -->      the lessons with their notebooks and the modules they explain
     <!-- end -->
 """
 
+import json
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
 import nbformat
+import yaml
+from make_site import PARTS, module_of
 
+from teachseg import checkpoints
 from teachseg.tables import report, runs
 from teachseg.tables.specs import find
 
 ROOT = Path(__file__).resolve().parent.parent
-MARK = re.compile(r"<!-- (quote|table): (.+?) -->\n(.*?)<!-- end -->", re.S)
+PAPERS = dict(zip("123", checkpoints.MODELS))  # the first digit of a paper's lessons -> its page
+MARK = re.compile(r"<!-- (quote|table|list): (.+?) -->\n(.*?)<!-- end -->", re.S)
 
 
 def printed(lesson: Path, words: str) -> str:
@@ -41,23 +49,71 @@ def measured(name: str) -> str:
     return report.markdown(table, runs.load_results(file, table)).rstrip() + "\n"
 
 
+def models() -> str:
+    """What each trained model reaches on the validation scenes, and its time beside torchvision."""
+    report = json.loads((ROOT / "data" / "results" / "bench" / "report.json").read_text("utf-8"))
+    times = {line["name"].split(":")[0]: line for line in report["lines"]["Models"]
+             if "prediction" in line["name"]}
+    lines = ["| model | parameters | AP^r at 0.5 | AP^r at 0.7 | COCO AP | a scene, ms | beside "
+             "torchvision's | measure it |",
+             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |"]
+    for name in checkpoints.MODELS:
+        facts, time = checkpoints.manifest(name), times[name]
+        got, scenes = facts["metrics"], int(re.search(r"of (\d+) scenes", time["name"])[1])
+        lines.append(
+            f"| `{name}` | {facts['parameters']:,} | {100 * got['APr50']:.1f} | "
+            f"{100 * got['APr70']:.1f} | {100 * got['AP']:.1f} | {time['ours_ms'] / scenes:.0f} | "
+            f"{time['ratio']:.2f} ({time['low']:.2f} to {time['high']:.2f}) | "
+            f"`teachseg evaluate {name}` |")
+    return "\n".join(lines) + "\n"
+
+
+def lessons() -> str:
+    """Each lesson with its notebook and the modules that hold most of its names, part by part."""
+    lines = ["| | lesson | notebook | in the library |", "| --- | --- | --- | --- |"]
+    part = ""
+    for page in sorted((ROOT / "lessons").glob("[0-9][0-9]_*.md")):
+        facts = yaml.safe_load(page.read_text("utf-8").split("---\n", 2)[1])
+        names = Counter(module_of(name) for name in facts["symbols"])
+        names = Counter({name: count for name, count in names.items()
+                         if name and not name.startswith("explore.")})
+        modules = ", ".join(f"`{name}`" for name, _ in names.most_common(3))
+        if page.stem[0] != part:
+            part = page.stem[0]
+            own = f"`papers.{PAPERS[part]}`" if part in PAPERS else ""
+            lines.append(f"| | **{PARTS[part]}** | | {own} |")
+        number, path = page.stem[:2], f"notebooks/{page.stem}.ipynb"
+        lines.append(f"| {number} | [{facts['title']}](lessons/{page.name}) | [{number}]({path}) | "
+                     f"{modules} |")
+    return "\n".join(lines) + "\n"
+
+
+LISTS = {"models": models, "lessons": lessons}
+
+
+def made(page: Path, kind: str, words: str) -> str:
+    """What stands between two marks."""
+    if kind == "quote":
+        return printed(page, words)
+    return measured(words) if kind == "table" else LISTS[words]()
+
+
 def quoted(lesson: Path) -> str:
     """The lesson's text with everything between its marks made again."""
     def again(mark: re.Match) -> str:
         kind, words, _ = mark.groups()
-        made = printed(lesson, words) if kind == "quote" else measured(words)
-        return f"<!-- {kind}: {words} -->\n{made}<!-- end -->"
+        return f"<!-- {kind}: {words} -->\n{made(lesson, kind, words)}<!-- end -->"
 
     return MARK.sub(again, lesson.read_text("utf-8"))
 
 
 def main() -> None:
-    lessons = [Path(word) for word in sys.argv[1:]] or sorted((ROOT / "lessons").glob("*.md"))
-    for lesson in lessons:
-        text = quoted(lesson)
-        if text != lesson.read_text("utf-8"):
-            lesson.write_text(text, "utf-8")
-            print(f"{lesson.name}: brought up to date")
+    pages = [Path(word) for word in sys.argv[1:]]
+    for page in pages or [ROOT / "README.md", *sorted((ROOT / "lessons").glob("*.md"))]:
+        text = quoted(page)
+        if text != page.read_text("utf-8"):
+            page.write_text(text, "utf-8")
+            print(f"{page.name}: brought up to date")
 
 
 if __name__ == "__main__":
