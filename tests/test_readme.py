@@ -1,7 +1,8 @@
 """What the README says is so: counts, sizes, paths, pictures and the ways through.
 
-Its tables are made again in test_quotes.py, its commands looked up in test_house.py, and its address
-in test_address.py.
+Its tables are made again in test_quotes.py, its commands are looked up in test_house.py, and its
+address in test_address.py.
+"""
 
 import re
 import sys
