@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 import teachseg
-from teachseg import checkpoints, cli
+from teachseg import checkpoints
+from teachseg.cli import training
 from teachseg.datasets.scenes import CLASSES, Scenes
 from teachseg.evaluate import evaluate_pairs
 from teachseg.papers.mask_rcnn import Config, MaskRCNN, predict
@@ -213,7 +214,7 @@ def test_the_shipped_checkpoint_is_as_good_as_its_manifest_says(name):
     model = checkpoints.load(name, num_classes=len(CLASSES))
     words = shlex.split(facts["command"])
     changes = [words[k + 1] for k, word in enumerate(words) if word == "--set"]
-    course = cli._changed(page.Config.course(len(CLASSES)), changes)
+    course = training._changed(page.Config.course(len(CLASSES)), changes)
     assert model.config == course  # what its command would make today
     scenes = Scenes("val", 20)
     numbers = evaluate_pairs(((page.predict(model, [x])[0], y) for x, y in scenes), len(CLASSES))
