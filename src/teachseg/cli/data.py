@@ -33,7 +33,7 @@ def data_list() -> None:
 
 @data_app.command("get")
 def data_get(
-    name: Annotated[str, typer.Argument(help="Of teachseg data list.")],
+    name: Annotated[str, typer.Argument(help="Which one of teachseg data list.")],
     out: Annotated[Path | None, typer.Option(
         help="Folder for it.", show_default="sets/NAME")] = None,
 ) -> None:

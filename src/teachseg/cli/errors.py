@@ -5,13 +5,16 @@ No boxes here.
 Lesson: 00
 """
 
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
+from teachseg.cli.usage import USAGE_ERROR, told
+
 _CLICK_ERROR = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 _OTHERS_CONCERN = (_CLICK_ERROR, typer.Exit, typer.Abort, BrokenPipeError)  # typer tells these
+WORDS = "teachseg.words"  # where a context keeps the command line
 
 
 def sentence_of(error: Exception) -> str | None:
@@ -34,8 +37,17 @@ def sentence_of(error: Exception) -> str | None:
 class Plain(TyperGroup):
     """The commands, with errors told in a sentence; --debug is understood anywhere in the line."""
 
+    def make_context(self, info_name: str | None, args: list[str], *more: Any, **extra: Any) -> Any:
+        """Understand what stands before the command's name."""
+        words = list(args)
+        try:
+            return super().make_context(info_name, args, *more, **extra)
+        except USAGE_ERROR as error:
+            self._tell(error, words)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take --debug to the front, where it belongs to `teachseg` itself."""
+        ctx.meta[WORDS] = list(args)
         ahead = args[: args.index("--")] if "--" in args else args
         if "--debug" in ahead:
             args = ["--debug", *(word for word in ahead if word != "--debug"), *args[len(ahead) :]]
@@ -45,6 +57,8 @@ class Plain(TyperGroup):
         """Run a command: exit 2 with a sentence, 130 on Ctrl-C, 1 for what nobody foresaw."""
         try:
             return super().invoke(ctx)
+        except USAGE_ERROR as error:
+            self._tell(error, ctx.meta[WORDS])
         except _OTHERS_CONCERN:
             raise
         except KeyboardInterrupt as error:
@@ -61,3 +75,10 @@ class Plain(TyperGroup):
                 raise typer.Exit(1) from error
             typer.echo(f"Error: {sentence}", err=True)
             raise typer.Exit(2) from error
+
+    def _tell(self, error: Any, words: list[str]) -> NoReturn:
+        """Of words that are not understood; a command line without words gets the help instead."""
+        if type(error).__name__ == "NoArgsIsHelpError":
+            raise error
+        typer.echo(f"Error: {told(error, self, words)}", err=True)
+        raise typer.Exit(2) from error
