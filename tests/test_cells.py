@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import nbformat
 import pytest
@@ -11,7 +11,14 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from teachseg import cells
-from teachseg.cells import advice, names_made, needed_modules, notebook_cells, set_up
+from teachseg.cells import (
+    advice,
+    last_notebook,
+    names_made,
+    needed_modules,
+    notebook_cells,
+    set_up,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -112,6 +119,80 @@ def test_the_notebook_is_found_by_what_jupyter_says(monkeypatch, tmp_path):
     assert notebook_cells() == []
 
 
+class Shell:
+    """As much of IPython as the extension needs: `run()` is a cell that ran."""
+
+    user_ns: dict = {}
+
+    def __init__(self):
+        self.events = self
+        cells.load_ipython_extension(self)
+
+    def register(self, name, function):
+        assert name == "post_run_cell"
+        self.run = lambda: function(SimpleNamespace(error_in_exec=None))
+
+
+@pytest.fixture
+def at_home(tmp_path, monkeypatch):
+    """A learner's folder of their own, and a function that makes a notebook and a kernel for it."""
+    monkeypatch.setenv("TEACHSEG_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+
+    def kernel(name):
+        path = tmp_path / name
+        path.write_text("{}")
+        monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+        return path, Shell()
+
+    return kernel
+
+
+def test_the_notebook_last_worked_on_is_noted(at_home, capsys):
+    assert last_notebook() is None
+    first, kernel = at_home("04_anchors.ipynb")
+    assert last_notebook() is None  # it was opened, no cell has run
+    kernel.run()
+    assert last_notebook() == first
+    copy, other = at_home("12_rpn_targets-2.ipynb")
+    other.run()
+    assert last_notebook() == copy
+    kernel.run()  # once a kernel
+    assert last_notebook() == copy
+    copy.unlink()
+    assert last_notebook() is None
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["own.ipynb", "4_anchors.ipynb", "04_anchors.py",
+                                  "04_anchors-mine.ipynb", "04_anchors.ipynb-jvsc-1"])
+def test_what_is_no_notebook_of_the_course_is_not_noted(at_home, name, tmp_path):
+    at_home(name)[1].run()
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_run_without_a_session_notes_nothing(at_home, monkeypatch, tmp_path):
+    _, kernel = at_home("04_anchors.ipynb")
+    monkeypatch.delenv("JPY_SESSION_NAME")  # as in nbval and nbclient
+    kernel.run()
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_note_that_cannot_be_kept_or_read_costs_nothing(at_home, monkeypatch, tmp_path, capsys):
+    (tmp_path / "home").write_text("a file where the folder should be")
+    at_home("04_anchors.ipynb")[1].run()
+    assert last_notebook() is None
+    (tmp_path / "home").unlink()
+    (tmp_path / "home").mkdir()
+    for content in (b"", b"\xff\xfe", b"04_anchors.ipynb", b"/a\0b", str(tmp_path).encode()):
+        (tmp_path / "home" / "last_notebook.txt").write_bytes(content)
+        assert last_notebook() is None
+    monkeypatch.setattr(cells, "home", lambda: Path("~no-such-user").expanduser())  # RuntimeError
+    at_home("04_anchors.ipynb")[1].run()
+    assert last_notebook() is None
+    assert capsys.readouterr() == ("", "")
+
+
 def test_setting_up_writes_once_and_leaves_what_is_there(tmp_path):
     file = tmp_path / "etc" / "ipython" / "ipython_kernel_config.py"
     assert set_up(tmp_path) and "teachseg.cells" in file.read_text()
@@ -121,9 +202,14 @@ def test_setting_up_writes_once_and_leaves_what_is_there(tmp_path):
     assert not set_up(file)  # a file where a folder should be: nothing raised
 
 
-def from_the_middle(path: Path, monkeypatch) -> str:
-    """Run single cells of a notebook in a fresh kernel until one is advised; -> the advice."""
+def from_the_middle(path: Path, home: Path, monkeypatch) -> str:
+    """Run single cells of a notebook in a fresh kernel until one is advised; -> the advice.
+
+    Args:
+        home: the folder of the learner whose kernel this is.
+    """
     monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    monkeypatch.setenv("TEACHSEG_HOME", str(home))
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     later = code[len(code) // 2:]
@@ -139,10 +225,11 @@ def from_the_middle(path: Path, monkeypatch) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_begun_in_the_middle_says_what_to_run_first(path, monkeypatch):
-    said = from_the_middle(path, monkeypatch)
+def test_a_notebook_begun_in_the_middle_says_what_to_run_first(path, tmp_path, monkeypatch):
+    said = from_the_middle(path, tmp_path, monkeypatch)
     assert "is made by another cell, which this kernel has not run" in said, said
     assert "Run All Above" in said
+    assert last_notebook() == path
 
 
 def test_kernels_of_this_python_load_it_by_themselves():

@@ -27,6 +27,7 @@ FLOORS = {
 }  # fmt: skip
 
 SIDEWAYS = {  # the few steps along one floor, and why
+    ("cells", "places"): "a kernel notes the notebook where a learner's progress is kept",
     ("checks", "structures"): "a check of Targets has to know what Targets are",
     ("explore", "tables"): "one explorer draws the tables' records",
     ("train", "datasets"): "batches are collated and flipped by those who know what an item is",

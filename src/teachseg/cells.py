@@ -1,9 +1,9 @@
 """A cell that fails for want of another, or of the right library, is told so: an IPython extension.
 
 Python says that a name is not defined. Whoever opened a notebook in the middle needs to hear which
-cell makes it, and what to press. This extension prints that below the traceback. `make lab` and
-`teachseg lab` see to it that every kernel of this Python loads it; elsewhere `%load_ext
-teachseg.cells` does.
+cell makes it, and what to press. This extension prints that below the traceback. It also notes
+which of the course's notebooks was last worked on, for `teachseg lab`. `make lab` and `teachseg
+lab` see to it that every kernel of this Python loads it; elsewhere `%load_ext teachseg.cells` does.
 
 No boxes here.
 
@@ -23,6 +23,7 @@ from typing import Any
 
 from teachseg import __file__ as library
 from teachseg import __version__
+from teachseg.places import home
 
 BEGAN = time.time()  # the extension is loaded when the kernel starts
 CONFIG = """# Written by teachseg: kernels tell what a failed cell is in want of. May be deleted.
@@ -31,13 +32,19 @@ c.InteractiveShellApp.extensions = ["teachseg.cells"]
 """
 RUN_ABOVE = ("Run what stands above this cell first: Run > Run All Above Selected Cell. To be sure "
              "of the order: Kernel > Restart Kernel and Run All Cells.")
+NOTEBOOK = re.compile(r"\d\d_\w+(-\d+)?\.ipynb")  # the course's, and copies of them to work in
 RESTART = "Restart the kernel (Kernel > Restart Kernel), and run the notebook from the top."
 
 
 def load_ipython_extension(shell: Any) -> None:
     """Called by IPython: from now on each cell that failed is looked at."""
+    noted = False
 
     def look(result: Any) -> None:
+        nonlocal noted
+        if not noted:  # once a kernel is enough
+            noted = True
+            note_notebook()
         error = result.error_in_exec
         words = "" if error is None else advice(error, notebook_cells(), shell.user_ns)
         if words:
@@ -139,19 +146,57 @@ def names_made(source: str) -> set[str]:
 
 
 def notebook_cells() -> list[str]:
-    """The code cells of the notebook that this kernel serves, as saved; [] where it is not known.
+    """The code cells of this kernel's notebook, as saved; [] where it is not known."""
+    path = notebook_file()
+    if path is None:
+        return []
+    try:
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+        return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def notebook_file() -> Path | None:
+    """The notebook that this kernel serves; None where it is not known.
 
     Jupyter's server names the notebook in JPY_SESSION_NAME. Other programs may not.
     """
     name = os.environ.get("JPY_SESSION_NAME", "")
-    for path in (Path(name), Path.cwd() / Path(name).name):
-        if path.suffix == ".ipynb" and path.is_file():
-            try:
-                cells = json.loads(path.read_text("utf-8"))["cells"]
-                return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-            except (OSError, ValueError, KeyError, TypeError):
-                return []
-    return []
+    try:
+        places = (Path(name), Path.cwd() / Path(name).name)
+        return next((path.absolute() for path in places
+                     if path.suffix == ".ipynb" and path.is_file()), None)
+    except (OSError, ValueError):  # a working folder that is gone, a name that no file can have
+        return None
+
+
+def note_notebook() -> None:
+    """Keep the path of this kernel's notebook, if it is one of the course; what fails is let be."""
+    path = notebook_file()
+    if path is None or not NOTEBOOK.fullmatch(path.name):
+        return
+    try:
+        file = _note()
+        half = file.with_name(f"{file.name}.{os.getpid()}.part")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        half.write_text(f"{path}\n", "utf-8")
+        half.replace(file)  # two kernels may begin at once
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: there is no home folder
+        return
+
+
+def last_notebook() -> Path | None:
+    """The notebook of the course that was last worked on; None where there is none any more."""
+    try:
+        path = Path(_note().read_text("utf-8").rstrip("\n"))
+        return path if path.is_absolute() and path.is_file() else None
+    except (OSError, ValueError, RuntimeError):
+        return None
+
+
+def _note() -> Path:
+    return home() / "last_notebook.txt"
 
 
 def changed_since_import() -> bool:

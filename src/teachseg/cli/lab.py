@@ -15,11 +15,58 @@ from urllib.parse import quote
 
 import typer
 
-from teachseg import cells
+from teachseg import cells, places
 from teachseg.cli.options import ROOT
 from teachseg.cli.program import app
+from teachseg.cli.workbook import WORKBOOK, copies_of, copy_to_work_in, course_notebook
 
 FIRST_NOTEBOOK = Path("notebooks", "00_start_here.ipynb")
+
+
+def which_notebook(asked: str | None) -> tuple[Path, str]:
+    """The notebook that is meant, and a sentence that says which one it is.
+
+    Args:
+        asked: a lesson's number, a path, or None: the one last worked on, and at first 00.
+
+    Raises:
+        ValueError: there is no such notebook.
+    """
+    if asked is None:
+        last = cells.last_notebook()
+        if last is None:
+            return _course_or_copy(_lesson(FIRST_NOTEBOOK.name[:2]), "the course's first one")
+        return _course_or_copy(last, "the one that you last worked on")
+    if asked.isdecimal():
+        return _course_or_copy(_lesson(asked), f"lesson {asked.zfill(2)}")
+    return _course_or_copy(_found(Path(asked)), "as asked")
+
+
+def _lesson(number: str) -> Path:
+    return course_notebook(number, ROOT / "notebooks")
+
+
+def _found(notebook: Path) -> Path:
+    """A path as it is seen from here, or from the course's folder."""
+    ways = (notebook.absolute(), ROOT / notebook)
+    file = next((way for way in ways if way.is_file()), None)
+    if file is None:
+        raise ValueError(f"There is no notebook {notebook}, neither here nor in {ROOT}. A lesson's "
+                         "number opens its notebook: teachseg lab 12.")
+    return file
+
+
+def _course_or_copy(file: Path, why: str) -> tuple[Path, str]:
+    """Of an installed library's notebooks a copy in ./workbook, so that the next update takes
+    nothing of the learner's away; all others as they are."""
+    ways = "The first one: teachseg lab 00. Another: teachseg lab NUMBER, or teachseg lab PATH."
+    if places.in_clone() or not file.is_relative_to(ROOT):
+        return file, f"Opening {file.name}, {why}. {ways}"
+    copies = copies_of(file, WORKBOOK)
+    copy = copies[0] if copies else copy_to_work_in(file.name[:2], WORKBOOK, ROOT / "notebooks")
+    made = "your copy" if copies else "a copy, made now"
+    return copy.absolute(), (f"Opening {copy}, {made}: the course's own notebook is among the "
+                             f"installed packages, {why}. {ways}")
 
 
 def lab_command(
@@ -36,12 +83,7 @@ def lab_command(
     Raises:
         ValueError: there is no such notebook, or no JupyterLab.
     """
-    places = [notebook.absolute(), ROOT / notebook]
-    file = next((place for place in places if place.is_file()), None)
-    if file is None:
-        raise ValueError(f"There is no notebook {notebook}, neither here nor in {ROOT}. The "
-                         "course's notebooks come with its repository: clone it, and install it "
-                         "from there (pip install -e .).")
+    file = _found(notebook)
     if util.find_spec("jupyterlab") is None:
         raise ValueError("JupyterLab is not installed in this Python. Install it: python -m pip "
                          "install jupyterlab")
@@ -58,14 +100,18 @@ def lab_command(
 
 @app.command()
 def lab(
-    notebook: Annotated[Path, typer.Argument(help="Which one to open.")] = FIRST_NOTEBOOK,
+    notebook: Annotated[str | None, typer.Argument(
+        help="Which one: a lesson's number, or a path.",
+        show_default="the one last worked on, and at first 00")] = None,
     port: Annotated[int | None, typer.Option(
         min=1, max=65535, help="Where it listens.", show_default="8888 or the next")] = None,
     browser: Annotated[bool, typer.Option(help="Open it in the browser.")] = True,
 ) -> None:
-    """Open the course in JupyterLab, on this machine alone. Ctrl-C ends it."""
-    folder, words = lab_command(notebook, port, browser)
+    """Open the course in JupyterLab, where you were last, on this machine alone. Ctrl-C ends it."""
+    file, sentence = which_notebook(notebook)
+    folder, words = lab_command(file, port, browser)
     cells.set_up(Path(sys.prefix))
+    typer.echo(sentence)
     typer.echo(f"Starting JupyterLab in {folder}; open the address with the token that it prints. "
                "Ctrl-C ends it.")
     sys.stdout.flush()
