@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -75,12 +76,15 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory):
-    """An untrained model in the place of the shipped one: a folder with mask_rcnn.safetensors."""
+    """Untrained models in the place of the shipped ones: a folder with mask_rcnn.safetensors."""
     folder = tmp_path_factory.mktemp("checkpoints")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         checkpoints.save(folder / "mask_rcnn", MaskRCNN(Config.course(5)),
                          {"classes": list(CLASSES)})
+    for name in doctor.CHECKPOINTS[1:]:
+        for end in ("json", "safetensors"):
+            shutil.copy(folder / f"mask_rcnn.{end}", folder / f"{name}.{end}")
     return folder
 
 

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from importlib import metadata, util
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -21,6 +21,7 @@ from teachseg.cli.options import SHIPPED
 from teachseg.cli.printing import print_table
 from teachseg.cli.program import app
 
+CHECKPOINTS = ("mask_rcnn", "mnc", "deep_metric", "course_backbone")  # that the course brings
 DISK_NEEDED = 2e9  # bytes that runs, checkpoints and pictures may take
 
 
@@ -48,21 +49,29 @@ def _check_python() -> str:
     return found
 
 
-def _check_packages() -> str:
+def lacking() -> dict[str, str]:
+    """Packages that are needed and not here in such a version: as pip is asked for them -> why."""
     from packaging.requirements import Requirement
 
     needed = [Requirement(line) for line in metadata.requires("teachseg") or []]
-    wrong = []
+    wrong = {}
     for one in needed:
         if one.marker is not None and not one.marker.evaluate({"extra": ""}):
             continue
+        asked = f"{one.name}{one.specifier}"
         try:
-            if not one.specifier.contains(metadata.version(one.name), prereleases=True):
-                wrong.append(f"{one.name} is {metadata.version(one.name)}, needed {one.specifier}")
+            version = metadata.version(one.name)
+            if not one.specifier.contains(version, prereleases=True):
+                wrong[asked] = f"{one.name} is {version}, needed {one.specifier}"
         except metadata.PackageNotFoundError:
-            wrong.append(f"{one.name} is missing")
+            wrong[asked] = f"{one.name} is missing"
+    return wrong
+
+
+def _check_packages() -> str:
+    wrong = lacking()
     if wrong:
-        raise Wrong("; ".join(wrong), MENDS["packages"])
+        raise Wrong("; ".join(wrong.values()), MENDS["packages"])
     return f"teachseg {__version__} and what it needs"
 
 
@@ -140,14 +149,25 @@ def _check_device() -> str:
 
 def _check_data() -> str:
     from teachseg import checkpoints
-    from teachseg.storage import pair_files
 
-    try:
-        weights, model = pair_files(checkpoints.find(SHIPPED))[0], checkpoints.load(SHIPPED)
-    except ValueError as error:
-        raise Wrong(str(error), MENDS["data"]) from error
-    size = weights.stat().st_size / 1e6
-    return f"{SHIPPED}: {size:.1f} MB, whole, {model.config.num_classes} classes"
+    wrong = broken_checkpoints(checkpoints.SHIPPED)
+    if wrong:
+        raise Wrong(" ".join(wrong.values()), MENDS["data"])
+    classes = checkpoints.load(SHIPPED).config.num_classes
+    return f"{', '.join(CHECKPOINTS)}: whole; {SHIPPED} knows {classes} classes"
+
+
+def broken_checkpoints(folder: Path) -> dict[str, str]:
+    """The course's checkpoints that are missing or not whole -> what is wrong with each."""
+    from teachseg.storage import load_pair
+
+    wrong = {}
+    for name in CHECKPOINTS:
+        try:
+            load_pair(folder / name)
+        except ValueError as error:
+            wrong[name] = str(error)
+    return wrong
 
 
 def _check_disk() -> str:
@@ -169,16 +189,27 @@ def _check_rights() -> str:
                         "Work in a folder of your own, or change this one's rights.") from error
     return f"files can be written in {Path.cwd()}"
 
-_UPGRADE = "python -m pip install --upgrade"
+
+PIP = ("-m", "pip", "install")
+COMMANDS = {  # words behind `python`: what `doctor --mend` runs for a part that is broken
+    "packages": (*PIP, "-e", "."),
+    "torch": (*PIP, "--upgrade", "--force-reinstall", "torch", "torchvision"),
+    "torchvision": (*PIP, "--upgrade", "--force-reinstall", "torch", "torchvision"),
+    "numpy": (*PIP, "--upgrade", "--force-reinstall", "numpy"),
+    "widgets": (*PIP, "--upgrade", "--force-reinstall", "ipywidgets", "jupyterlab_widgets"),
+    "jupyterlab": (*PIP, "--upgrade", "jupyterlab"),
+    "kernel": ("-m", "ipykernel", "install", "--sys-prefix", "--name", "python3"),
+}
+_SAID = {part: f"python {' '.join(words)}" for part, words in COMMANDS.items()}
 MENDS = {
     "Python": "Install a 64-bit Python 3.11 or newer, and make the environment again.",
-    "packages": "In the course's folder: python -m pip install -e .",
-    "torch": f"{_UPGRADE} --force-reinstall torch torchvision",
-    "torchvision": f"Install the two together: {_UPGRADE} --force-reinstall torch torchvision",
-    "numpy": f"{_UPGRADE} --force-reinstall numpy",
-    "widgets": f"{_UPGRADE} ipywidgets jupyterlab_widgets; then start JupyterLab again",
-    "jupyterlab": f"{_UPGRADE} jupyterlab",
-    "kernel": "python -m ipykernel install --sys-prefix --name python3",
+    "packages": f"In the course's folder: {_SAID['packages']}",
+    "torch": _SAID["torch"],
+    "torchvision": f"Install the two together: {_SAID['torchvision']}",
+    "numpy": _SAID["numpy"],
+    "widgets": f"{_SAID['widgets']}; then start JupyterLab again",
+    "jupyterlab": _SAID["jupyterlab"],
+    "kernel": _SAID["kernel"],
     "device": "Update the GPU's driver, or hide the GPU: CUDA_VISIBLE_DEVICES= (set to nothing)",
     "data": "It comes with the course. In its folder: git checkout -- data/checkpoints; or clone "
             "it again",
@@ -205,15 +236,26 @@ def _examine(part: str, check: Callable[[], str]) -> Row:
 
 
 @app.command()
-def doctor() -> None:
-    """Check all that the course needs, and say how to mend what is wrong."""
+def doctor(
+    mend: Annotated[bool, typer.Option(
+        "--mend", help="Run the command that mends each part, and look again.")] = False,
+) -> None:
+    """Check all that the course needs, and say how to mend what is wrong, or mend it."""
     rows = [_examine(part, check) for part, check in CHECKS.items()]
     broken = [row for row in rows if not row.ok]
     print_table("", ["", "part", "found", *(["how to mend it"] if broken else [])],
-                 [["OK" if row.ok else "WRONG", row.part, row.found,
-                   *([row.mend] if broken else [])] for row in rows])
-    if broken:
-        names = ", ".join(row.part for row in broken)
-        typer.echo(f"To be mended: {names}. Begin at the top: one may be the cause of the next.")
-        raise typer.Exit(1)
-    typer.echo("All is well. teachseg lab opens the course.")
+                [["OK" if row.ok else "WRONG", row.part, row.found,
+                  *([row.mend] if broken else [])] for row in rows])
+    if not broken:
+        typer.echo("All is well. teachseg lab opens the course.")
+        return
+    parts = [row.part for row in broken]
+    typer.echo(f"To be mended: {', '.join(parts)}. Begin at the top: one may be the cause of the "
+               "next.")
+    if mend:
+        from teachseg.cli.mend import mend_parts
+
+        raise typer.Exit(mend_parts(parts))
+    if set(parts) & {*COMMANDS, "data"}:
+        typer.echo("teachseg doctor --mend runs these commands.")
+    raise typer.Exit(1)
