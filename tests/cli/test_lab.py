@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from teachseg import cells, cli, places
-from teachseg.cli import lab, workbook
+from teachseg.cli import lab, notebooks
 
 
 @pytest.fixture
@@ -115,6 +115,6 @@ def test_nor_is_an_installed_notebook_opened_by_its_path(started, installed, mon
 def test_copies_are_told_from_other_notebooks(tmp_path):
     for name in ("12_a.ipynb", "12_a-2.ipynb", "12_ab.ipynb", "12_a-b.ipynb", "12_a.txt"):
         (tmp_path / name).write_text("")
-    found = {file.name for file in workbook.copies_of(Path("somewhere", "12_a.ipynb"), tmp_path)}
+    found = {file.name for file in notebooks.copies_of(Path("somewhere", "12_a.ipynb"), tmp_path)}
     assert found == {"12_a.ipynb", "12_a-2.ipynb"}
-    assert workbook.copies_of(Path("12_a.ipynb"), tmp_path / "nowhere") == []
+    assert notebooks.copies_of(Path("12_a.ipynb"), tmp_path / "nowhere") == []

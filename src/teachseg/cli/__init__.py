@@ -13,8 +13,8 @@ from teachseg.cli import (  # noqa: F401, I001
     doctor, demo, train, evaluate, data, recipes, tables, predict, lab, workbook, exercises,
 )
 from teachseg.cli.lab import FIRST_NOTEBOOK, lab_command
+from teachseg.cli.notebooks import copy_to_work_in
 from teachseg.cli.options import ROOT
 from teachseg.cli.program import app, main
-from teachseg.cli.workbook import copy_to_work_in
 
 __all__ = ["FIRST_NOTEBOOK", "ROOT", "app", "copy_to_work_in", "lab_command", "main"]

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from teachseg.cli import completion
 from teachseg.cli.options import DataHelp, PicturesOption
 from teachseg.cli.printing import print_table
 from teachseg.cli.program import app
@@ -33,7 +34,8 @@ def data_list() -> None:
 
 @data_app.command("get")
 def data_get(
-    name: Annotated[str, typer.Argument(help="Which one of teachseg data list.")],
+    name: Annotated[str, typer.Argument(
+        help="Which one of teachseg data list.", autocompletion=completion.data_sets)],
     out: Annotated[Path | None, typer.Option(
         help="Folder for it.", show_default="sets/NAME")] = None,
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from teachseg.cli import completion
 from teachseg.cli.measuring import check_file, measure, pick_device
 from teachseg.cli.options import (
     SCENES,
@@ -34,9 +35,11 @@ from teachseg.cli.training import class_names
 
 @app.command()
 def evaluate(
-    checkpoint: Annotated[str, typer.Argument(help=CheckpointHelp)] = SHIPPED,
+    checkpoint: Annotated[str, typer.Argument(
+        help=CheckpointHelp, autocompletion=completion.checkpoints)] = SHIPPED,
     data: Annotated[str | None, typer.Option(
-        help=f"What it is measured on: {DataHelp}", show_default="what it learned from")] = None,
+        help=f"What it is measured on: {DataHelp}", show_default="what it learned from",
+        autocompletion=completion.data)] = None,
     split: Annotated[str, typer.Option(
         help="Of a data set: train, val, all. Of scenes any word; val was not learned from.",
     )] = "val",

@@ -16,9 +16,10 @@ from urllib.parse import quote
 import typer
 
 from teachseg import cells, places
+from teachseg.cli import completion
+from teachseg.cli.notebooks import WORKBOOK, copies_of, copy_to_work_in, course_notebook
 from teachseg.cli.options import ROOT
 from teachseg.cli.program import app
-from teachseg.cli.workbook import WORKBOOK, copies_of, copy_to_work_in, course_notebook
 
 FIRST_NOTEBOOK = Path("notebooks", "00_start_here.ipynb")
 
@@ -101,7 +102,7 @@ def lab_command(
 @app.command()
 def lab(
     notebook: Annotated[str | None, typer.Argument(
-        help="Which one: a lesson's number, or a path.",
+        help="Which one: a lesson's number, or a path.", autocompletion=completion.lessons,
         show_default="the one last worked on, and at first 00")] = None,
     port: Annotated[int | None, typer.Option(
         min=1, max=65535, help="Where it listens.", show_default="8888 or the next")] = None,

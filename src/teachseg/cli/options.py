@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from teachseg import places
+from teachseg.cli import completion
 
 ROOT = places.course()  # where notebooks/ and data/ are
 SHIPPED = "mask_rcnn"
@@ -45,4 +46,5 @@ OnlyOption = Annotated[list[str] | None, typer.Option(
     metavar="CLASS", help="COCO's format: objects of these classes; more than once, too.")]
 CheckpointHelp = ("mnc, mask_rcnn or deep_metric (shipped), a .safetensors file, or a training's "
                   "folder.")
-CheckpointOption = Annotated[str, typer.Option(help=CheckpointHelp)]
+CheckpointOption = Annotated[str, typer.Option(
+    help=CheckpointHelp, autocompletion=completion.checkpoints)]

@@ -13,7 +13,7 @@ from teachseg import __version__
 from teachseg.cli.errors import Plain
 
 app = typer.Typer(
-    cls=Plain, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    cls=Plain, no_args_is_help=True, pretty_exceptions_enable=False,
     help="Instance segmentation, taught by building it.",
     epilog="First time here? teachseg doctor, then teachseg demo, then teachseg lab.",
 )

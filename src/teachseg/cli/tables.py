@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
+from teachseg.cli import completion
 from teachseg.cli.measuring import pick_device
 from teachseg.cli.options import ROOT, Device, DeviceOption
 from teachseg.cli.printing import print_table
@@ -27,7 +28,7 @@ TABLES_SHIPPED = ROOT / "data" / "results" / "tables"
 TABLES_OWN = Path("runs", "tables")
 
 NamesArgument = Annotated[list[str] | None, typer.Argument(
-    metavar="[NAME]...", help="Of tables.", show_default="all")]
+    metavar="[NAME]...", help="Of tables.", show_default="all", autocompletion=completion.tables)]
 
 
 def _tables(names: Sequence[str] | None) -> list[Any]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from teachseg.cli import completion
 from teachseg.cli.measuring import pick_device
 from teachseg.cli.options import (
     SCENES,
@@ -42,8 +43,9 @@ def train(
              "released.")] = Size.course,
     recipe: Annotated[str | None, typer.Option(
         help="A model, its training and its backbone's weights under one name: teachseg recipes.",
-    )] = None,
-    data: Annotated[str, typer.Option(help=f"What it learns from: {DataHelp}")] = SCENES,
+        autocompletion=completion.recipes)] = None,
+    data: Annotated[str, typer.Option(
+        help=f"What it learns from: {DataHelp}", autocompletion=completion.data)] = SCENES,
     steps: Annotated[int | None, typer.Option(
         min=1, help="Updates of the weights.", show_default="1500, or the recipe's")] = None,
     batch_size: Annotated[int | None, typer.Option(
@@ -98,7 +100,8 @@ def train(
         min=0, max=0.99, help="Brighter, darker, more or less colourful by up to this share.",
         show_default="0, or the recipe's")] = None,
     start_from: Annotated[str | None, typer.Option(
-        help="Begin with all weights of a checkpoint: a shipped one's name, or a path.")] = None,
+        help="Begin with all weights of a checkpoint: a shipped one's name, or a path.",
+        autocompletion=completion.checkpoints)] = None,
     set: Annotated[list[str] | None, typer.Option(
         "--set", metavar="NAME=VALUE", help="Change a setting of the model; more than once, too.",
     )] = None,
