@@ -10,7 +10,7 @@ VENV := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(VENV)/python -m pytest -n $(WORKERS) --dist loadscope
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-fast test-notebooks mutants notebooks course-report strips site data quotes bench bench-more python base ready
+.PHONY: help lab test test-fast test-notebooks mutants notebooks course-report strips pictures site data quotes bench bench-more python base ready
 
 help:
 	@echo "make lab             open the course in JupyterLab (the first time: sets up .venv)"
@@ -21,6 +21,7 @@ help:
 	@echo "make notebooks       make the notebooks' stored outputs again"
 	@echo "make course-report   a line for each notebook: cells, words, exercises, numbers, seconds"
 	@echo "make site            the course as web pages, in build/site/html"
+	@echo "make pictures        draw the README's two pictures again"
 	@echo "make strips          draw the frames of the site's explorers again (some minutes)"
 	@echo "make data            bring the table of files in data/README.md up to date"
 	@echo "make quotes          bring what the lessons quote from notebooks and results up to date"
@@ -71,6 +72,9 @@ bench-more: ready
 
 strips: ready
 	$(VENV)/python scripts/make_strips.py
+
+pictures: base
+	$(VENV)/python scripts/make_pictures.py
 
 site: ready
 	$(VENV)/python scripts/make_site.py

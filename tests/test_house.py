@@ -30,7 +30,7 @@ LESSONS = {"00", "01", "02", "03", "04", "05", "06", "10", "11", "12", "13", "14
 LESSONS |= {"20", "21", "22", "30", "31", "32", "33", "40", "41", "42"}
 NO_LESSON = {"__init__.py", "cli.py", "storage.py", "checkpoints.py", "train.py"}  # may have one
 
-PICTURES_AND_WEIGHTS = {".png", ".webp", ".jpg", ".jpeg", ".safetensors"}
+PICTURES_AND_WEIGHTS = {".png", ".gif", ".webp", ".jpg", ".jpeg", ".safetensors"}
 LEFT_BEHIND = {"__pycache__", "build", "dist", "runs", "artefacts"}
 LEFT_BEHIND |= {"teachseg-demo", "teachseg-found", "workbook"}
 
