@@ -62,10 +62,10 @@ def test_what_is_offered(line, offered):
 
 
 def test_what_was_fetched_and_trained_here_is_offered_too(tmp_path):
-    for folder in ("sets/nuclei", "runs/mine", "runs/tables"):
+    for folder in ("sets/nuclei/stage1_train", "sets/sbd", "runs/mine", "runs/tables"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "runs" / "mine" / "checkpoint.json").write_text("{}")
-    assert in_bash("teachseg train --data ") == ["scenes", "sets/nuclei"]
+    assert in_bash("teachseg train --data ") == ["scenes", "sets/nuclei/stage1_train"]
     assert in_bash("teachseg evaluate r") == ["runs/mine"]
 
 

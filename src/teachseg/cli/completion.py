@@ -63,9 +63,12 @@ def data_sets(incomplete: str) -> list[Offer]:
 
 def data(incomplete: str) -> list[Offer]:
     """The scenes, and what `teachseg data get` has put into sets."""
-    fetched = (path.as_posix() for path in sorted(Path("sets").glob("*")) if path.is_dir())
-    return _fitting([("scenes", "drawn by the course"), *((path, "fetched") for path in fetched)],
-                    incomplete)
+    from teachseg.datasets.downloads import SOURCES
+
+    fetched = {Path("sets", name, one.opens): one.title for name, one in SOURCES.items()}
+    return _fitting([("scenes", "drawn by the course"),
+                     *((path.as_posix(), title) for path, title in fetched.items()
+                       if path.exists())], incomplete)
 
 
 def checkpoints(incomplete: str) -> list[Offer]:

@@ -15,13 +15,13 @@ import typer
 from teachseg.cli import completion
 from teachseg.cli.options import DataHelp, PicturesOption
 from teachseg.cli.printing import print_table
-from teachseg.cli.program import app
+from teachseg.cli.program import app, examples
 
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: what there is, get one, check one.")
 app.add_typer(data_app, name="data")
 
 
-@data_app.command("list")
+@data_app.command("list", epilog=examples("teachseg data list"))
 def data_list() -> None:
     """Data sets that can be fetched, and layouts that can be read."""
     from teachseg.datasets.downloads import SOURCES
@@ -32,7 +32,10 @@ def data_list() -> None:
                "others export it. Look at it first: teachseg data check PATH")
 
 
-@data_app.command("get")
+@data_app.command("get", epilog=examples(
+    "teachseg data get penn-fudan",
+    "teachseg data get coco-val --out coco",
+))
 def data_get(
     name: Annotated[str, typer.Argument(
         help="Which one of teachseg data list.", autocompletion=completion.data_sets)],
@@ -59,7 +62,10 @@ def data_get(
                f"{shlex.quote(str(opened))}")
 
 
-@data_app.command("check")
+@data_app.command("check", epilog=examples(
+    "teachseg data check sets/nuclei/stage1_train",
+    "teachseg data check my.json --pictures photos --show 10",
+))
 def data_check(
     path: Annotated[Path, typer.Argument(help=DataHelp.removeprefix("scenes, or "))],
     split: Annotated[str, typer.Option(help="train, val or all.")] = "all",

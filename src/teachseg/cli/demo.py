@@ -17,7 +17,7 @@ import typer
 from teachseg.cli.measuring import measure
 from teachseg.cli.options import SHIPPED, SHOWN_SCORE, CheckpointOption
 from teachseg.cli.printing import print_metrics, print_table
-from teachseg.cli.program import app
+from teachseg.cli.program import app, examples
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,7 +53,10 @@ def _contact_sheet(pairs: list["Tensor"]) -> "Tensor":
     return _beside(rows, 1, 24)
 
 
-@app.command()
+@app.command(epilog=examples(
+    "teachseg demo",
+    "teachseg demo --checkpoint mnc --scenes 4 --out pictures",
+))
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("teachseg-demo"),
     scenes: Annotated[int, typer.Option(min=1, max=1000, help="How many scenes.")] = 8,

@@ -19,7 +19,7 @@ import typer
 from teachseg import __version__
 from teachseg.cli.options import SHIPPED
 from teachseg.cli.printing import print_table
-from teachseg.cli.program import app
+from teachseg.cli.program import app, examples
 
 CHECKPOINTS = ("mask_rcnn", "mnc", "deep_metric", "course_backbone")  # that the course brings
 DISK_NEEDED = 2e9  # bytes that runs, checkpoints and pictures may take
@@ -235,7 +235,10 @@ def _examine(part: str, check: Callable[[], str]) -> Row:
         return Row(part, False, f"{type(error).__name__}: {lines[0]}", MENDS[part])
 
 
-@app.command()
+@app.command(epilog=examples(
+    "teachseg doctor",
+    "teachseg doctor --mend",
+))
 def doctor(
     mend: Annotated[bool, typer.Option(
         "--mend", help="Run the command that mends each part, and look again.")] = False,

@@ -29,11 +29,14 @@ from teachseg.cli.options import (
     SideOption,
 )
 from teachseg.cli.printing import print_metrics
-from teachseg.cli.program import app
+from teachseg.cli.program import app, examples
 from teachseg.cli.training import class_names
 
 
-@app.command()
+@app.command(epilog=examples(
+    "teachseg evaluate mnc",
+    "teachseg evaluate --kind crowded --images 50 --json numbers.json",
+))
 def evaluate(
     checkpoint: Annotated[str, typer.Argument(
         help=CheckpointHelp, autocompletion=completion.checkpoints)] = SHIPPED,

@@ -16,7 +16,7 @@ from teachseg.cli import completion
 from teachseg.cli.notebooks import course_notebook, title_of
 from teachseg.cli.options import ROOT
 from teachseg.cli.printing import print_table
-from teachseg.cli.program import app
+from teachseg.cli.program import app, examples
 
 Row = tuple[str, str, str, str]  # lesson, name, title, how it stands; as desk.table gives it
 SOLVED, UNTRIED = "solved", "not tried"
@@ -62,7 +62,10 @@ def _count(states: Sequence[str]) -> str:
     return f"{solved} of {len(states)} solved" + (f", {tried} tried" if tried else "")
 
 
-@app.command()
+@app.command(epilog=examples(
+    "teachseg exercises",
+    "teachseg exercises --lesson 10",
+))
 def exercises(
     lesson: Annotated[str | None, typer.Option(
         help="List this lesson's: 10, ...", show_default="an overview",

@@ -19,7 +19,7 @@ from teachseg import cells, places
 from teachseg.cli import completion
 from teachseg.cli.notebooks import WORKBOOK, copies_of, copy_to_work_in, course_notebook
 from teachseg.cli.options import ROOT
-from teachseg.cli.program import app
+from teachseg.cli.program import app, examples
 
 FIRST_NOTEBOOK = Path("notebooks", "00_start_here.ipynb")
 
@@ -99,7 +99,11 @@ def lab_command(
     return folder, words
 
 
-@app.command()
+@app.command(epilog=examples(
+    "teachseg lab",
+    "teachseg lab 12",
+    "teachseg lab 00 --no-browser --port 9000",
+))
 def lab(
     notebook: Annotated[str | None, typer.Argument(
         help="Which one: a lesson's number, or a path.", autocompletion=completion.lessons,

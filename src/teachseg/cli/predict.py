@@ -24,7 +24,7 @@ from teachseg.cli.options import (
     DeviceOption,
     ScoreOption,
 )
-from teachseg.cli.program import app
+from teachseg.cli.program import app, examples
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -117,7 +117,10 @@ def _said(found: "Detections", names: Sequence[str]) -> str:
     return f"{total} object{'' if total == 1 else 's'}" + (f" ({of_which})" if counts else "")
 
 
-@app.command()
+@app.command(epilog=examples(
+    "teachseg predict photo.jpg",
+    "teachseg predict photos --checkpoint runs/mask_rcnn --score 0.3",
+))
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Pictures, or folders of pictures.")],
     checkpoint: CheckpointOption = SHIPPED,

@@ -19,6 +19,11 @@ app = typer.Typer(
 )
 
 
+def examples(*lines: str) -> str:
+    """The end of a command's help: command lines that can be typed as they stand."""
+    return "\n\n".join(["Examples:", *lines])  # an empty line between, or they are joined
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"teachseg {__version__}")

@@ -7,10 +7,10 @@ Lesson: 42
 
 import typer
 
-from teachseg.cli.program import app
+from teachseg.cli.program import app, examples
 
 
-@app.command("recipes")
+@app.command("recipes", epilog=examples("teachseg recipes"))
 def recipes_command() -> None:
     """Models with their trainings, under one name: for teachseg train --recipe."""
     from teachseg.recipes import RECIPES

@@ -18,7 +18,7 @@ from teachseg.cli import completion
 from teachseg.cli.measuring import pick_device
 from teachseg.cli.options import ROOT, Device, DeviceOption
 from teachseg.cli.printing import print_table
-from teachseg.cli.program import app
+from teachseg.cli.program import app, examples
 from teachseg.cli.training import option_of
 
 tables_app = typer.Typer(
@@ -42,7 +42,7 @@ def _results_file(folder: Path, table: Any) -> Path:
     return folder / f"{table.name}.json"
 
 
-@tables_app.command("list")
+@tables_app.command("list", epilog=examples("teachseg tables list"))
 def tables_list(
     results: Annotated[Path, typer.Option(
         help="Folder of results.", show_default="the course's")] = TABLES_SHIPPED,
@@ -60,7 +60,10 @@ def tables_list(
     typer.echo("teachseg tables show NAME prints one, teachseg tables run NAME measures it anew.")
 
 
-@tables_app.command("show")
+@tables_app.command("show", epilog=examples(
+    "teachseg tables show",
+    "teachseg tables show mask-head mnc-voting",
+))
 def tables_show(
     names: NamesArgument = None,
     results: Annotated[Path, typer.Option(
@@ -83,7 +86,10 @@ def tables_show(
         typer.echo(f"Runs: {report.where(runs)}.")
 
 
-@tables_app.command("run")
+@tables_app.command("run", epilog=examples(
+    "teachseg tables run mask-head --seeds 1",
+    "teachseg tables run mask-head --steps 50 --test-scenes 20 --jobs 1",
+))
 def tables_run(
     names: NamesArgument = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each cell.")] = 3,

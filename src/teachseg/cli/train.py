@@ -30,11 +30,15 @@ from teachseg.cli.options import (
     SideOption,
     Size,
 )
-from teachseg.cli.program import app
+from teachseg.cli.program import app, examples
 from teachseg.cli.training import FULL_RECIPES, Training, as_begun, run_training
 
 
-@app.command()
+@app.command(epilog=examples(
+    "teachseg train --steps 200",
+    "teachseg train --resume",
+    "teachseg train --recipe mask-rcnn-nuclei --data sets/nuclei/stage1_train",
+))
 def train(
     ctx: typer.Context,
     paper: Annotated[Paper, typer.Option(help="Which paper's model.")] = Paper.mask_rcnn,

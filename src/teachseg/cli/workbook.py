@@ -14,10 +14,10 @@ import typer
 from teachseg.cli import completion
 from teachseg.cli.notebooks import WORKBOOK, copy_to_work_in
 from teachseg.cli.options import ROOT
-from teachseg.cli.program import app
+from teachseg.cli.program import app, examples
 
 
-@app.command()
+@app.command(epilog=examples("teachseg workbook 10"))
 def workbook(
     number: Annotated[str, typer.Argument(
         help="Which notebook: 00, 10, ...", autocompletion=completion.lessons)],
