@@ -14,7 +14,6 @@ In a page, what stands between two marks is made here, and a test holds it equal
 import json
 import re
 import sys
-from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -69,15 +68,14 @@ def models() -> str:
 
 
 def lessons() -> str:
-    """Each lesson with its notebook and the modules that hold most of its names, part by part."""
+    """Each lesson with its notebook and the modules that it names first, part by part."""
     lines = ["| | lesson | notebook | in the library |", "| --- | --- | --- | --- |"]
     part = ""
     for page in sorted((ROOT / "lessons").glob("[0-9][0-9]_*.md")):
         facts = yaml.safe_load(page.read_text("utf-8").split("---\n", 2)[1])
-        names = Counter(module_of(name) for name in facts["symbols"])
-        names = Counter({name: count for name, count in names.items()
-                         if name and not name.startswith("explore.")})
-        modules = ", ".join(f"`{name}`" for name, _ in names.most_common(3))
+        names = dict.fromkeys(module_of(name) for name in facts["symbols"])
+        names = [name for name in names if name and not name.startswith("explore.")]
+        modules = ", ".join(f"`{name}`" for name in names[:3])
         if page.stem[0] != part:
             part = page.stem[0]
             own = f"`papers.{PAPERS[part]}`" if part in PAPERS else ""

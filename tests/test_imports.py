@@ -5,6 +5,7 @@ source (those inside functions too), so nothing has to run for them to be found.
 """
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -99,8 +100,16 @@ def test_there_is_something_to_hold_the_floors_against():
 
 @pytest.mark.parametrize("module, path", modules(), ids=[name for name, _ in modules()])
 def test_imports_point_downwards(module, path):
-    assert part_of(module) in FLOORS, f"{module} has no floor: give it one in DESIGN and here"
+    assert part_of(module) in FLOORS, f"{module} has no floor: CONTRIBUTING.md and here"
     assert offences(path.read_text(encoding="utf-8"), module, path.name == "__init__.py") == []
+
+
+def test_contributing_shows_the_floors():
+    """The table "| floor | modules |", and the steps sideways in words."""
+    text = (SOURCE.parents[1] / "CONTRIBUTING.md").read_text("utf-8")
+    table = re.findall(r"^\| (\d) \| (.*?) \|$", text, re.M)
+    said = {name: int(floor) for floor, names in table for name in re.findall(r"`(\w+)`", names)}
+    assert said == FLOORS
 
 
 def test_every_step_sideways_is_still_taken():

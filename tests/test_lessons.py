@@ -325,6 +325,14 @@ def test_each_equation_names_a_function_and_its_lesson(row: list[str]):
     assert set(row[4].split(", ")) <= said, f"{name}: its module says lesson {sorted(said)}"
 
 
+@pytest.mark.parametrize("row", EQUATIONS, ids=lambda row: row[3].strip("`"))
+def test_a_lesson_that_it_names_has_the_function_among_its_symbols(row: list[str]):
+    name = row[3].strip("`").removeprefix("teachseg.")
+    pages = [page for page in LESSONS if page.stem[:2] in row[4].split(", ")]
+    symbols = {symbol for page in pages for symbol in front_matter(page)["symbols"]}
+    assert f"teachseg.{name}" in symbols or name in symbols
+
+
 def test_the_main_functions_of_each_paper_are_among_them():
     named = {row[3].strip("`") for row in EQUATIONS}
     assert len(EQUATIONS) > 30

@@ -6,6 +6,8 @@ That command also runs the course's notebooks, which takes long; here it is two 
 
 import ast
 import importlib.util
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -39,6 +41,17 @@ def test_a_fault_changes_one_line_and_still_parses(fault):
     assert sum(a != b for a, b in zip(right, wrong)) == 1
     ast.parse("\n".join(wrong))
     assert fault.why and (gate.ROOT / "tests" / fault.tests).is_file()
+
+
+def test_no_fault_is_a_name_that_is_not_there(tmp_path):
+    """Such a line fails in every test, and would say nothing about them."""
+    for number, fault in enumerate(FAULTS):
+        (tmp_path / f"fault_{number}.py").write_text("\n".join(lines_of(fault)[1]), "utf-8")
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F821,F823"]
+    said = subprocess.run([*command, tmp_path], capture_output=True, text=True)
+    assert said.returncode == 0, said.stdout
+    (tmp_path / "unknown.py").write_text("def f(a):\n    return b\n")
+    assert subprocess.run([*command, tmp_path], capture_output=True).returncode == 1
 
 
 def test_there_are_faults_enough_and_none_twice():
@@ -77,8 +90,8 @@ def source(tmp_path_factory):
 @pytest.mark.slow
 def test_a_comment_is_no_fault_and_a_broken_line_no_catch(source):
     """The gate tells a change that does nothing, and one that cannot be imported, from a catch."""
-    same = Fault("geometry/nms.py", "kept = []", "kept = list()", "nothing changed")
-    broken = Fault("geometry/nms.py", "kept = []", "kept = [", "a bracket lost")
+    same = FAULTS[0]._replace(new=FAULTS[0].old + "  # nothing changed")
+    broken = FAULTS[0]._replace(new=FAULTS[0].old + " [", why="a bracket too many")
     assert gate.try_fault(source, same).said.startswith("SURVIVED")
     assert gate.try_fault(source, broken).said.startswith("NO VERDICT")
 
