@@ -3,12 +3,14 @@
     python scripts/make_site.py          into build/site/html; open index.html there
 
 Nothing is run and nothing is fetched. Sphinx's warnings are errors. Explorers become strips: frames
-that `make_strips.py` drew, with a slider that needs no kernel.
+that `make_strips.py` drew, with a slider that needs no kernel. Where the project is published, the
+notebooks' pages have buttons that open them there.
 """
 
-import ast
 import html
+import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -16,17 +18,44 @@ import sys
 from pathlib import Path
 
 import nbformat
+import set_address
 import yaml
 from make_notebooks import NOTEBOOKS, ROOT
+from site_library import address, api_page, module_of, modules, overview, plain
 
 LESSONS, SITE = ROOT / "lessons", ROOT / "lessons" / "_site"
-STRIPS = ROOT / "lessons" / "_site" / "strips"
+STRIPS, PICTURES = SITE / "strips", LESSONS / "pictures"
 BUILD = ROOT / "build" / "site"
-REFERENCE = ("common_errors", "glossary", "notation", "equations", "deviations", "architecture")
+REFERENCE = ("common_errors", "glossary", "notation", "equations", "deviations", "architecture",
+             "elsewhere")
 PARTS = {"0": "What all share", "1": "MNC", "2": "Mask R-CNN", "3": "Deep metric learning",
          "4": "Side by side, and on your data"}
-SOURCE = ROOT / "src" / "teachseg"
-LINK = re.compile(r"\[([^\]\n]*)\]\((?!https?:)([^()\s#]+)(?:#[^()\s]*)?\)")
+ALT = {"three_papers.png":
+       "One scene of coloured shapes on its way through the three trained models. MNC: boxes, "
+       "masks without a class, categories, and what the last stages keep. Mask R-CNN: proposals, "
+       "RoIAlign's bins, a mask in each box, the instances. Deep metric learning: embeddings as "
+       "colours, seeds, what is alike to each seed, the instances.",
+       "box.gif":
+       "A pointer drags a box over a picture. Beside it RoIPool, RoIWarp and RoIAlign each put the "
+       "box on the feature map, and their nine bins change: RoIPool's in jumps, RoIAlign's "
+       "smoothly."}
+PATHS = {"only Mask R-CNN": "00 to 06, 10, 20 to 22", "from MNC to Mask R-CNN": "00 to 22",
+         "without proposals": "00 to 03, 30 to 33"}
+LINK = re.compile(r"(?<!!)\[([^\]\n]*)\]\((?!https?:)([^()\s#]+)(?:#[^()\s]*)?\)")
+SETUP = 'find_spec("teachseg") is None'  # a notebook's cell that is for other machines
+
+
+def repository() -> str:
+    """The project's public address; "" where it is not published and no host builds the site.
+
+    What pyproject.toml says comes first, then what a host says about the copy that it builds.
+    """
+    host, name = (os.environ.get(key, "") for key in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"))
+    said = (set_address.address()
+            or (f"{host}/{name}" if host and name else "")
+            or os.environ.get("READTHEDOCS_GIT_CLONE_URL", ""))
+    said = re.sub(r"^(?:ssh://)?git@([^:/]+)[:/]", r"https://\1/", said)
+    return said.rstrip("/").removesuffix(".git")
 
 
 def lessons() -> list[Path]:
@@ -81,81 +110,182 @@ def outside(text: str, page: Path) -> str:
     return LINK.sub(linked, text)
 
 
+def facts_of(page: Path) -> tuple[dict, str]:
+    """A page's front matter, and its text."""
+    parts = page.read_text("utf-8").split("---\n", 2) if page.is_file() else []
+    if len(parts) != 3 or parts[0]:
+        raise SystemExit(f"lessons/{page.name} must be there, and begin with its facts between two "
+                         "lines of ---. CONTRIBUTING.md says which.")
+    return yaml.safe_load(parts[1]), parts[2]
+
+
 def lesson_page(page: Path, terms: dict[str, str]) -> str:
     """A lesson without its front matter, with its words and modules at the end."""
-    _, front, body = page.read_text("utf-8").split("---\n", 2)
-    facts = yaml.safe_load(front)
+    facts, body = facts_of(page)
+    unknown = [word for word in facts["terms"] if spelling(word) not in terms]
+    if unknown:
+        raise SystemExit(f"{page.name} names {', '.join(unknown)} among its terms, which "
+                         "lessons/glossary.md does not explain.")
     words = ", ".join(f"[{word}](glossary.md#{terms[spelling(word)]})" for word in facts["terms"])
     names = sorted({module_of(name) for name in facts["symbols"]} - {""})
-    modules = ", ".join(f"[{name}](../api/{name}.md)" for name in names)
-    tail = f"\n\n---\n\n**Words of this lesson:** {words}\n\n**In the library:** {modules}\n"
-    return body + tail
+    library = ", ".join(f"[{name}](../api/{name}.md)" for name in names)
+    tail = f"\n\n---\n\n**Words of this lesson:** {words}\n\n**In the library:** {library}\n"
+    return outside(body, page) + tail + tree("", [f"The notebook <../notebooks/{page.stem}>"])
 
 
-def module_of(name: str) -> str:
-    """teachseg.layers.roi.roi_align -> layers.roi, where that is a file."""
-    words = name.removeprefix("teachseg.").split(".")
-    for depth in range(len(words), 0, -1):
-        if SOURCE.joinpath(*words[:depth]).with_suffix(".py").is_file():
-            return ".".join(words[:depth])
-    return ""
+def linked(text: str, pages: list[Path]) -> str:
+    """Names of the library in code, and 'lesson 05', lead to their pages."""
+    stems = {page.stem[:2]: page.stem for page in pages}
+
+    def code(found: re.Match) -> str:
+        where = address(found[1])
+        return f"[{found[0]}]({where})" if where else found[0]
+
+    def lesson(found: re.Match) -> str:
+        return re.sub(r"\d\d", lambda number: f"[{number[0]}](../lessons/{stems[number[0]]}.md)"
+                      if number[0] in stems else number[0], found[0])
+
+    pieces = re.split(r"(^(`{3,}).*?^\2$)", text, flags=re.M | re.S)
+    for i in range(0, len(pieces), 3):  # what stands between listings
+        piece = re.sub(r"(?<![\[`])`([a-z_]+(?:\.\w+)+)`(?![\]`])", code, pieces[i])
+        pieces[i] = re.sub(r"\b[Ll]essons?:? \d\d(?:(?:, | and | to )\d\d)*\b(?![^\[\n]*\])",
+                           lesson, piece)
+    return "".join(piece for i, piece in enumerate(pieces) if i % 3 < 2)
 
 
-def index(pages: list[Path]) -> str:
-    """The first page: what this is, and the tree of all pages."""
-    trees = []
+# ---- the first page -----------------------------------------------------------------------------
+
+
+def index(pages: list[Path], where: str) -> str:
+    """The first page: what is learned, the ways through, the lessons; and the tree of all pages."""
+    trees = [tree(part, [f"lessons/{page.stem}" for page in pages if page.stem[0] == digit])
+             for digit, part in PARTS.items()]
+    trees.append(tree("To look things up", [*(f"lessons/{name}" for name in REFERENCE),
+                                            "api/index"]))
+    minutes = {page.stem[:2]: facts_of(page)[0]["minutes"] for page in pages}
+    fills = {**pictures(), "minutes 00": str(minutes["00"]), "paths": paths(minutes),
+             "lessons": table(pages, minutes), "clone": clone(where)}
+    text = (SITE / "index.md").read_text("utf-8")
+    for mark, fill in fills.items():
+        if f"<!-- {mark} -->" not in text:
+            raise SystemExit(f"lessons/_site/index.md has no place <!-- {mark} -->.")
+        text = text.replace(f"<!-- {mark} -->", fill)
+    return text + "\n" + "\n".join(trees)
+
+
+def pictures() -> dict[str, str]:
+    """What the first page shows, by the mark of its place."""
+    missing = [name for name in ALT if not (PICTURES / name).is_file()]
+    if missing:
+        raise SystemExit(f"lessons/pictures has no {', '.join(missing)}. Make them: python "
+                         "scripts/make_pictures.py")
+    return {f"picture {name}": f"![{words}](lessons/pictures/{name})"
+            for name, words in ALT.items()}
+
+
+def numbers(words: str, known: list[str]) -> list[str]:
+    """'00 to 03, 10' -> the numbers of those lessons that there are."""
+    ends = [part.split(" to ") for part in words.split(", ")]
+    return [number for number in known if any(end[0] <= number <= end[-1] for end in ends)]
+
+
+def paths(minutes: dict[str, int]) -> str:
+    """The ways through the course, with their hours."""
+    lines = []
+    for name, words in PATHS.items():
+        hours = round(sum(minutes[number] for number in numbers(words, list(minutes))) / 60)
+        lines.append(f"- **{name[0].upper()}{name[1:]}**: lessons {words}; about {hours} hours.")
+    return "\n".join(lines)
+
+
+def table(pages: list[Path], minutes: dict[str, int]) -> str:
+    """The lessons by part, each with its notebook and its minutes."""
+    lines = ["| | lesson | | minutes |", "| --- | --- | --- | --- |"]
     for digit, part in PARTS.items():
-        names = [name for page in pages if page.stem[0] == digit
-                 for name in (f"lessons/{page.stem}",
-                              f"{page.stem[:2]} · the notebook <notebooks/{page.stem}>")]
-        trees.append(tree(part, names))
-    trees.append(tree("To look things up", [f"lessons/{name}" for name in REFERENCE]))
-    trees.append(tree("The library", [f"api/{name}" for name in modules()]))
-    return (SITE / "index.md").read_text("utf-8") + "\n" + "\n".join(trees)
+        own = [page for page in pages if page.stem[0] == digit]
+        lines.append(f"| | **{part}** | | |")
+        for page in own:
+            facts, number = facts_of(page)[0], page.stem[:2]
+            title = re.sub(r"\\\^(\w)", r"<sup>\1</sup>", plain(facts["title"]))
+            lines.append(f"| {number} | [{title}](lessons/{page.name}) | "
+                         f"[notebook](notebooks/{page.stem}.ipynb) | {minutes[number]} |")
+    return "\n".join(lines)
+
+
+def clone(where: str) -> str:
+    """How to get the course from where it is published."""
+    if not where:
+        return "In the course's folder:"
+    return f"Get the course from [its repository]({where}):\n\n```\ngit clone {where}.git\ncd " \
+           f"{where.rsplit('/', 1)[1]}\n```\n\nand then:"
 
 
 def tree(caption: str, names: list[str]) -> str:
     lines = "\n".join(names)
-    return f"```{{toctree}}\n:caption: {caption}\n:hidden:\n\n{lines}\n```\n"
+    title = f":caption: {caption}\n" if caption else ""
+    return f"\n```{{toctree}}\n{title}:hidden:\n\n{lines}\n```\n"
 
 
 # ---- notebooks ----------------------------------------------------------------------------------
 
 
 def notebook_page(path: Path, static: Path) -> nbformat.NotebookNode:
-    """A notebook whose sweeps are followed by their strips, and whose pictures have words."""
+    """A notebook as a page: its sweeps are followed by strips, its pictures by their captions."""
     notebook = nbformat.read(path, as_version=4)
-    strips = read_strips(path.stem)
+    strips = read_strips(path.stem, notebook.cells)
     if strips:
         shutil.copytree(STRIPS / path.stem, static / "strips" / path.stem)
+    notebook.cells[0].source = notebook.cells[0].source.replace("# ", "# Notebook ", 1)
     cells = []
     for number, cell in enumerate(notebook.cells):
         cells.append(cell)
         describe_pictures(cell)
+        if cell.cell_type == "code" and SETUP in cell.source:
+            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
         for strip in strips.get(number, []):
             cells.append(nbformat.v4.new_markdown_cell(strip_html(path.stem, strip)))
     notebook.cells = cells
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number:03d}"
+        if cell.cell_type == "markdown":
+            cell.source = outside(cell.source, path)
     return notebook
 
 
 def describe_pictures(cell: nbformat.NotebookNode) -> None:
-    """The words of a cell's picture go where myst-nb looks for them."""
-    words = [about["alt"] for output in cell.get("outputs", [])
+    """A picture's words go where myst-nb looks for them; printed below it, they are its caption."""
+    outputs = cell.get("outputs", [])
+    words = [about["alt"] for output in outputs
              for kind, about in output.get("metadata", {}).items()
              if kind.startswith("image/") and about.get("alt")]
     if words:
         cell.metadata["mystnb"] = {"image": {"alt": words[0]}}
+    kept = []
+    for output in outputs:
+        said = [word for word in words if output.get("text", "").startswith(f"{word}\n")]
+        if said:
+            kept.append(nbformat.v4.new_output("display_data", {"text/markdown": plain(said[0])}))
+            output.text = output.text.removeprefix(f"{said[0]}\n")
+        if not said or output.text:
+            kept.append(output)
+    if words:
+        cell.outputs = kept
 
 
-def read_strips(stem: str) -> dict[int, list[dict]]:
-    """The strips of a notebook by the number of their cell; {} where it has none."""
+def read_strips(stem: str, cells: list) -> dict[int, list[dict]]:
+    """The strips of a notebook by the number of their cell; each sweep has one, with its frames."""
     file = STRIPS / stem / "strips.json"
+    strips = json.loads(file.read_text("utf-8")) if file.is_file() else []
     found: dict[int, list[dict]] = {}
-    if file.is_file():
-        for strip in json.loads(file.read_text("utf-8")):
-            found.setdefault(strip["cell"], []).append(strip)
+    for strip in strips:
+        found.setdefault(strip["cell"], []).append(strip)
+    sweeps = {number for number, cell in enumerate(cells)
+              if cell.cell_type == "code" and ".sweep(" in cell.source}
+    lost = [frame["file"] for strip in strips for frame in strip["frames"]
+            if not (STRIPS / stem / frame["file"]).is_file()]
+    if sweeps != set(found) or lost:
+        raise SystemExit(f"The strips of {stem}.ipynb are not those of its sweeps. Draw them: "
+                         f"python scripts/make_strips.py {stem}")
     return found
 
 
@@ -173,52 +303,6 @@ def strip_html(stem: str, strip: dict) -> str:
             f'<figcaption aria-live="polite">{html.escape(first["caption"])}</figcaption></figure>')
 
 
-# ---- the library --------------------------------------------------------------------------------
-
-
-def modules() -> list[str]:
-    """The library's modules that have something public, by name."""
-    names = [".".join(file.relative_to(SOURCE).with_suffix("").parts)
-             for file in sorted(SOURCE.rglob("*.py")) if file.name != "__init__.py"]
-    return [name for name in names if not name.startswith("exercises.") or
-            name in ("exercises.desk", "exercises.registry")]
-
-
-def api_page(name: str) -> str:
-    """A module's docstring, and the signature and docstring of all that is public in it."""
-    source = SOURCE.joinpath(*name.split(".")).with_suffix(".py").read_text("utf-8")
-    tree = ast.parse(source)
-    page = [f"# teachseg.{name}\n", listing(ast.get_docstring(tree) or "")]
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
-            page += [f"## {node.name}\n", listing(signature(node), "python"),
-                     listing(ast.get_docstring(node) or "")]
-            page += [part for inner in getattr(node, "body", []) if isinstance(node, ast.ClassDef)
-                     and isinstance(inner, ast.FunctionDef) and not inner.name.startswith("_")
-                     for part in (f"### {node.name}.{inner.name}\n",
-                                  listing(signature(inner), "python"),
-                                  listing(ast.get_docstring(inner) or ""))]
-    return "\n".join(page)
-
-
-def listing(text: str, language: str = "text") -> str:
-    return f"````{language}\n{text}\n````\n" if text else ""
-
-
-def signature(node: ast.FunctionDef | ast.ClassDef) -> str:
-    """The line or lines with which a function or class begins."""
-    if isinstance(node, ast.ClassDef):
-        fields = [ast.unparse(part) for part in node.body if isinstance(part, ast.AnnAssign)]
-        bases = ", ".join(map(ast.unparse, node.bases))
-        head = f"class {node.name}({bases})" if bases else f"class {node.name}"
-        return head + "".join(f"\n    {field}" for field in fields)
-    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    whole = f"def {node.name}({ast.unparse(node.args)}){returns}"
-    if len(whole) <= 92:
-        return whole
-    return whole.replace("(", "(\n    ", 1)
-
-
 # ---- all of it ----------------------------------------------------------------------------------
 
 
@@ -228,39 +312,45 @@ def stage(source: Path) -> None:
     for part in ("lessons", "notebooks", "api", "_static"):
         (source / part).mkdir(parents=True)
     pages = lessons()
-    words = (LESSONS / "glossary.md").read_text("utf-8")
-    terms = known_terms(words)
+    terms = known_terms(facts_of(LESSONS / "glossary.md")[1])
     for page in pages:
-        text = outside(lesson_page(page, terms), page)
-        (source / "lessons" / page.name).write_text(text, "utf-8")
+        (source / "lessons" / page.name).write_text(lesson_page(page, terms), "utf-8")
         notebook = notebook_page(NOTEBOOKS / f"{page.stem}.ipynb", source / "_static")
-        for cell in notebook.cells:
-            if cell.cell_type == "markdown":
-                cell.source = outside(cell.source, NOTEBOOKS / page.name)
         nbformat.write(notebook, source / "notebooks" / f"{page.stem}.ipynb")
     for name in REFERENCE:
-        text = (LESSONS / f"{name}.md").read_text("utf-8").split("---\n", 2)[2]
+        page = LESSONS / f"{name}.md"
+        text = linked(outside(facts_of(page)[1], page), pages)
         text = glossary(text) if name == "glossary" else text
-        (source / "lessons" / f"{name}.md").write_text(outside(text, LESSONS / name), "utf-8")
+        (source / "lessons" / page.name).write_text(text, "utf-8")
     for name in modules():
-        (source / "api" / f"{name}.md").write_text(api_page(name), "utf-8")
-    (source / "index.md").write_text(index(pages), "utf-8")
+        (source / "api" / f"{name}.md").write_text(linked(api_page(name), pages), "utf-8")
+    (source / "api" / "index.md").write_text(overview(), "utf-8")
+    (source / "index.md").write_text(index(pages, repository()), "utf-8")
     shutil.copy(LESSONS / "floors.svg", source / "lessons")
+    shutil.copytree(PICTURES, source / "lessons" / "pictures")
     shutil.copy(SITE / "conf.py", source)
     for file in (SITE / "static").iterdir():
         shutil.copy(file, source / "_static")
+
+
+def build(source: Path, target: Path) -> int:
+    """Sphinx's exit status: its warnings are errors."""
+    if importlib.util.find_spec("sphinx") is None:
+        raise SystemExit("Sphinx is not installed: pip install -c constraints.txt -e '.[docs]'")
+    shutil.rmtree(target, ignore_errors=True)
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q",
+               "-d", BUILD / "trees", source, target]
+    return subprocess.run([str(word) for word in command], cwd=ROOT,
+                          env={**os.environ, "TEACHSEG_REPOSITORY": repository()}).returncode
 
 
 def main() -> int:
     """Sphinx's exit status."""
     source, target = BUILD / "source", BUILD / "html"
     stage(source)
-    shutil.rmtree(target, ignore_errors=True)
-    command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q",
-               "-d", BUILD / "trees", source, target]
-    status = subprocess.run([str(word) for word in command], cwd=ROOT).returncode
+    status = build(source, target)
     if status == 0:
-        print(f"{len(list(target.rglob('*.html')))} pages in {target.relative_to(ROOT)}")
+        print(f"{len(list(target.rglob('*.html')))} pages in {target}")
     return status
 
 

@@ -1,22 +1,46 @@
 // A strip is an explorer's frames, drawn beforehand; its slider shows one of them. No kernel.
-document.querySelectorAll("figure.strip").forEach((strip) => {
+const strips = [...document.querySelectorAll("figure.strip")].map((strip) => {
   const slider = strip.querySelector("input[type=range]");
   const frames = [...strip.querySelectorAll("img")];
   const value = strip.querySelector("output");
   const caption = strip.querySelector("figcaption");
-  const show = () => {
-    frames.forEach((frame, i) => (frame.hidden = i !== Number(slider.value)));
-    const frame = frames[Number(slider.value)];
+  const show = (number) => {
+    frames.forEach((frame, i) => (frame.hidden = i !== number));
+    const frame = frames[number];
     value.textContent = frame.dataset.value;
     caption.textContent = frame.alt;
     slider.setAttribute("aria-valuetext", frame.dataset.value);
   };
   slider.disabled = false;
-  slider.addEventListener("input", show);
-  show();
+  slider.addEventListener("input", () => show(Number(slider.value)));
+  show(Number(slider.value));
+  return { slider, show };
 });
 
 // What is wider than a narrow window scrolls, and the keyboard must reach it.
-document.querySelectorAll("article table, article pre").forEach((wide) => {
+document.querySelectorAll("article .pst-scrollable-table-container, article pre, article span.formula").forEach((wide) => {
   if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;
+});
+
+// The sidebar's arrows say what they unfold.
+document.querySelectorAll(".bd-docs-nav details > summary").forEach((arrow) => {
+  const link = arrow.closest("li").querySelector("a");
+  arrow.setAttribute("aria-label", `Pages of ${link.textContent.trim()}`);
+});
+
+// On paper: light, each strip's first frame, hints and solutions unfolded. Afterwards as it was.
+let before = null;
+addEventListener("beforeprint", () => {
+  const closed = [...document.querySelectorAll("article details:not([open])")];
+  before = { theme: document.documentElement.dataset.theme, closed };
+  document.documentElement.dataset.theme = "light";
+  closed.forEach((details) => (details.open = true));
+  strips.forEach((strip) => strip.show(0));
+});
+addEventListener("afterprint", () => {
+  if (!before) return;
+  document.documentElement.dataset.theme = before.theme;
+  before.closed.forEach((details) => (details.open = false));
+  strips.forEach((strip) => strip.show(Number(strip.slider.value)));
+  before = null;
 });
