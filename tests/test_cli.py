@@ -183,7 +183,7 @@ def test_the_choices_are_those_of_the_library():
     (["workbook", "99"], "There is no notebook 99"),
     (["workbook", "../00"], "There is no notebook"),
     (["workbook"], "NUMBER"),
-    (["exercises", "--lesson", "99"], "Lesson 99 has no exercises. Those that have: 01"),
+    (["exercises", "--lesson", "99"], "Lesson 99 has no exercises. Those that have: 00"),
     (["fly"], "fly"),
 ])
 def test_bad_words_are_told_and_nothing_is_written(words, match, tmp_path):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from teachseg.exercises import anchors as page
 from teachseg.geometry.anchors import cell_anchors, grid_anchors, legacy_cell_anchors
-from teachseg.geometry.boxes import center_size, decode_boxes, encode_boxes
+from teachseg.geometry.boxes import box_iou, center_size, decode_boxes, encode_boxes
 
 quick = settings(deadline=None, max_examples=40)
 seeds = st.integers(0, 2**31)
@@ -67,6 +67,26 @@ def test_place_is_where_the_grids_anchor_is(rows, columns, per_cell, stride):
 def test_place_by_hand():
     """12,345 = 9 * 1371 + 6 and 1371 = 63 * 21 + 48; column 48 is at 768, row 21 at 336."""
     assert page.place(12_345, 63, 9, 16) == [768, 336, 6]
+
+
+@quick
+@given(seed=seeds, n=st.integers(0, 5), a=st.integers(1, 8),
+       least=st.sampled_from([0.0, 0.1, 0.3, 0.5]))
+def test_coverage_is_the_librarys_best_of_each_row(seed, n, a, least):
+    draw = torch.Generator().manual_seed(seed)
+    corner, side = (torch.randint(low, 20, (n + a, 2), generator=draw) for low in (0, 1))
+    boxes, anchors = torch.cat([corner, corner + side], dim=1).double().split([n, a])
+    best = box_iou(boxes, anchors).max(dim=1).values
+    expected = [float(best.mean()), float((best >= least).double().mean())] if n else [0, 0]
+    assert page.coverage(boxes, anchors, least) == pytest.approx(expected)
+
+
+def test_coverage_by_hand():
+    """16 x 12 of 16 x 16 is 3/4, 16 x 16 of 32 x 32 is 1/4: on average 1/2, one of two."""
+    assert page.coverage(*page.COVERAGE.cases[1].arguments) == pytest.approx([1 / 2, 1 / 2])
+    # 1, 14/16, 14 x 14 of 16 x 16, and 8 x 8 of 16 x 16
+    assert page.coverage(*page.COVERAGE.cases[5].arguments) == pytest.approx(
+        [(1 + 7 / 8 + 49 / 64 + 1 / 4) / 4, 3 / 4])
 
 
 @quick

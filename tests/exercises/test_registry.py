@@ -123,5 +123,5 @@ def test_signature_and_starter_are_the_references(exercise):
 def test_an_unknown_name_is_told_with_the_closest():
     with pytest.raises(ValueError, match="no exercise 'roi.alin'. Did you mean 'roi.align'"):
         find("roi.alin")
-    with pytest.raises(ValueError, match="There are: boxes.iou, "):
+    with pytest.raises(ValueError, match="There are: first.found, "):
         find(None)

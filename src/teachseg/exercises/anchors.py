@@ -1,4 +1,4 @@
-"""Lesson 04's exercises: an anchor's sides, the released code's windows, counts, places, deltas.
+"""Lesson 04's exercises: an anchor's sides, the released windows, counts, places, fit, deltas.
 
 The solutions are plain arithmetic on numbers. The library's way is in `teachseg.geometry.anchors`
 and `teachseg.geometry.boxes`; the tests hold the two equal.
@@ -10,6 +10,9 @@ Lesson: 04
 
 import math
 
+import torch
+
+from teachseg.exercises.boxes import iou
 from teachseg.exercises.registry import Case, Exercise, Mutant
 
 # ---------------------------------------------------------------------------------------------
@@ -276,6 +279,149 @@ PLACE = Exercise(
 )
 
 # ---------------------------------------------------------------------------------------------
+# anchors.coverage
+# ---------------------------------------------------------------------------------------------
+
+
+def coverage(boxes, anchors, least):
+    """[mean, share]: the best IoU of a box with any anchor, on average, and how often it is enough.
+
+    boxes is (N, 4), anchors (A, 4) with A > 0. The share is that of the boxes whose best IoU is at
+    least `least`. Of no boxes both are 0.
+    """
+    total, enough = 0.0, 0
+    for box in boxes.tolist():
+        best = max(iou(box, anchor) for anchor in anchors.tolist())
+        total += best
+        if best >= least:
+            enough += 1
+    count = max(len(boxes), 1)
+    return [total / count, enough / count]
+
+
+def _coverage_of(best, least, above=False):
+    """[mean, share] of numbers that are already chosen."""
+    enough = [value > least if above else value >= least for value in best]
+    count = max(len(best), 1)
+    return [sum(best) / count, sum(enough) / count]
+
+
+def _ious(boxes, anchors, more=0):
+    """A row for each box, an IoU for each anchor; `more` is 1 for + 1 in the sides."""
+    grown = [[x1, y1, x2 + more, y2 + more] for x1, y1, x2, y2 in anchors.tolist()]
+    return [[iou([x1, y1, x2 + more, y2 + more], anchor) for anchor in grown]
+            for x1, y1, x2, y2 in boxes.tolist()]
+
+
+def _best(boxes, anchors, more=0):
+    return [max(row) for row in _ious(boxes, anchors, more)]
+
+
+def _best_of_each_anchor(boxes, anchors, least):
+    best = [max(column) for column in zip(*_ious(boxes, anchors))]
+    return _coverage_of(best, least)
+
+
+def _every_pair(boxes, anchors, least):
+    return _coverage_of([value for row in _ious(boxes, anchors) for value in row], least)
+
+
+def _nearest_centre(boxes, anchors, least):
+    """The IoU with the anchor whose centre is closest; of several the first."""
+    middle = (anchors[:, :2] + anchors[:, 2:]) / 2
+    rows, best = _ious(boxes, anchors), []
+    for box, row in zip(boxes, rows):
+        far = (middle - (box[:2] + box[2:]) / 2).square().sum(dim=1)
+        best.append(row[int(far.argmin())])
+    return _coverage_of(best, least)
+
+
+def _an_anchor_for_one_box(boxes, anchors, least):
+    """An anchor that is a box's best is not there for the boxes after it."""
+    taken, best = set(), []
+    for row in _ious(boxes, anchors):
+        free = [a for a in range(len(row)) if a not in taken]
+        chosen = max(free, key=lambda a: row[a], default=None)
+        taken.add(chosen)
+        best.append(0.0 if chosen is None else row[chosen])
+    return _coverage_of(best, least)
+
+
+def _mean_of_the_good(boxes, anchors, least):
+    best = _best(boxes, anchors)
+    good = [value for value in best if value >= least]
+    return [_coverage_of(good, least)[0], _coverage_of(best, least)[1]]
+
+
+def _not_divided(boxes, anchors, least):
+    best = _best(boxes, anchors)
+    return [sum(best), sum(value >= least for value in best)]
+
+
+def _not_enough(boxes, anchors, least):
+    best = _best(boxes, anchors)
+    return [_coverage_of(best, least)[0], sum(v < least for v in best) / max(len(best), 1)]
+
+
+FOUR_SQUARES = torch.tensor([[0.0, 0, 16, 16], [16, 0, 32, 16], [0, 16, 16, 32], [16, 16, 32, 32]])
+TWO_SIZES = torch.tensor([[0.0, 0, 32, 32], [8, 8, 24, 24]])  # about one centre
+
+COVERAGE = Exercise(
+    name="anchors.coverage",
+    title="Do these anchors fit those boxes?",
+    lesson="04",
+    reference=coverage,
+    cases=(
+        Case("a box that is an anchor", (torch.tensor([[16.0, 0, 32, 16]]), FOUR_SQUARES, 0.5)),
+        Case("one fits, one is too large for all",
+             (torch.tensor([[0.0, 0, 16, 12], [0, 0, 32, 32]]), FOUR_SQUARES, 0.5)),
+        Case("an IoU of exactly least", (torch.tensor([[0.0, 0, 16, 8], [0, 0, 16, 4]]),
+                                         FOUR_SQUARES, 0.5)),
+        Case("two sizes about one centre", (torch.tensor([[8.0, 8, 24, 22]]), TWO_SIZES, 0.7)),
+        Case("two boxes, and one anchor is the best of both",
+             (torch.tensor([[8.0, 8, 24, 22], [8, 10, 24, 24]]), TWO_SIZES, 0.7)),
+        Case("three of four fit at 0.7, and most anchors fit nobody",
+             (torch.tensor([[0.0, 0, 16, 16], [0, 0, 14, 16], [16, 2, 30, 16], [20, 20, 28, 28]]),
+              torch.cat([FOUR_SQUARES, FOUR_SQUARES + 64]), 0.7)),
+        Case("no box", (torch.zeros(0, 4), FOUR_SQUARES, 0.5)),
+    ),
+    tolerance=1e-4,
+    hints=(
+        "One number for each box first: its IoU with the anchor that fits it best. What happens to "
+        "the other anchors does not matter.",
+        "For each box take the largest of its IoUs with all anchors. Then the mean of these "
+        "numbers, and the share of them that are at least `least`. Both divide by the boxes.",
+        "best = [max(iou(box, anchor) for anchor in anchors) for box in boxes]; the mean is "
+        "sum(best) / N, the share is how many are >= least, over N. With N = 0, [0, 0].",
+    ),
+    solution="Coverage asks each box, not each anchor. Of thousands of anchors nearly all fit "
+             "nobody, and must not: they wait for objects that are elsewhere in other images. One "
+             "anchor may be the best of two boxes, for nothing is given away here; who has to "
+             "answer for whom is another question. The closest centre is not enough to find the "
+             "best anchor, since anchors of other sizes have the same centre.",
+    mutants=(
+        Mutant("asks the anchors", "That is the best box of each anchor. Asked is the best anchor "
+               "of each box: a number for every box.", _best_of_each_anchor),
+        Mutant("every pair", "Those are all pairs of a box and an anchor. Of a box only its best "
+               "anchor counts.", _every_pair),
+        Mutant("the closest centre", "The anchor with the closest centre need not have the largest "
+               "IoU: others of another size may stand at the same place.", _nearest_centre),
+        Mutant("given away", "One anchor may be the best of several boxes: nothing is given away "
+               "here.", _an_anchor_for_one_box),
+        Mutant("above, not from", "An IoU of exactly `least` is enough: at least.",
+               lambda b, a, least: _coverage_of(_best(b, a), least, above=True)),
+        Mutant("mean of those that fit", "The mean is over all boxes, not over those alone that an "
+               "anchor fits.", _mean_of_the_good),
+        Mutant("not divided", "That is a sum and a count: divide both by the number of boxes.",
+               _not_divided),
+        Mutant("the others", "That is the share of the boxes that no anchor fits.", _not_enough),
+        Mutant("+ 1", "There is a + 1 in the sides. Boxes are in pixel edges here: a width is "
+               "x2 - x1.", lambda b, a, least: _coverage_of(_best(b, a, more=1), least)),
+    ),
+    uses=("boxes.iou",),
+)
+
+# ---------------------------------------------------------------------------------------------
 # anchors.encode
 # ---------------------------------------------------------------------------------------------
 
@@ -457,4 +603,4 @@ DECODE = Exercise(
     ),
 )
 
-EXERCISES = (CELL, WINDOW, COUNT, PLACE, ENCODE, DECODE)
+EXERCISES = (CELL, WINDOW, COUNT, PLACE, COVERAGE, ENCODE, DECODE)

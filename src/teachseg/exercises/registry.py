@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 # Modules of this package that hold exercises, in the order of their lessons.
-PAGES = ("boxes", "average_precision", "strides", "anchors", "rpn", "proposals", "roi",
+PAGES = ("first", "boxes", "average_precision", "strides", "anchors", "rpn", "proposals", "roi",
          "mnc_mask", "mnc_category", "mnc_cascade", "mnc_test", "fpn", "mask_heads", "detector",
          "metric_pairs", "metric_masks", "metric_seeds", "metric_test", "comparison", "miniature",
          "own_data")
