@@ -27,6 +27,7 @@ from teachseg.evaluate import (
     evaluate_pairs,
     mask_ap_r,
     precision_recall,
+    see_each,
 )
 from teachseg.geometry.masks import mask_iou
 from teachseg.structures import Detections, Targets, crowd_of, with_crowd
@@ -697,6 +698,26 @@ def test_evaluate_pairs_is_the_two_functions_at_once():
     coco = coco_mask_ap(detections, targets, 3)
     assert {name: numbers[name] for name in COCO_NAMES} == pytest.approx(coco, nan_ok=True)
     assert len(numbers) == 3 + 5 + 9
+
+
+def test_a_model_sees_each_image_by_itself_and_in_testing():
+    """The predictor answers with as many objects as the image's first pixel says."""
+    model, asked = torch.nn.Linear(1, 1).train(), []
+
+    def predict(one, images):
+        asked.append((one.training, len(images)))
+        return [found(*[(1, 0.5, pixels(0))] * int(images[0][0, 0, 0]))]
+
+    data = [(torch.full((3, *SIZE), float(i)), real(*[(1, pixels(0))] * (3 - i))) for i in range(4)]
+    for part in (None, [2, 0]):
+        asked.clear()
+        seen = list(see_each(model, predict, data, "cpu", part))
+        assert [one.index for one in seen] == (part or [0, 1, 2, 3])
+        assert all(len(one.found.labels) == one.index for one in seen)
+        assert all(len(one.real.labels) == 3 - one.index for one in seen)
+        assert all(one.seconds >= 0 for one in seen)
+        assert asked == [(False, 1)] * len(seen)
+    assert list(see_each(model, predict, [], "cpu")) == []
 
 
 def test_nothing_is_printed_or_written(capfd, caplog, tmp_path, monkeypatch):

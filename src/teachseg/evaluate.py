@@ -21,16 +21,17 @@ by faster-coco-eval on their run lengths, which gives `geometry.masks.mask_iou`'
 Lesson: 02
 """
 
+import time
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.core import mask as rle
-from torch import Tensor
+from torch import Tensor, nn
 
 from teachseg.checks import check_shape
 from teachseg.structures import Detections, Targets, crowd_of
@@ -570,6 +571,36 @@ def coco_mask_ap(
     for pair in _paired(detections, targets):
         metric.add(*pair)
     return metric.result()
+
+
+class Seen(NamedTuple):
+    """One image as a model saw it."""
+
+    index: int         # of the image in its data set
+    found: Detections  # on the CPU
+    real: Targets
+    seconds: float     # that the prediction took, the way back to the CPU with it
+
+
+def see_each(
+    model: nn.Module, predict: Callable[..., list[Detections]], data: Any, device: str,
+    part: Iterable[int] | None = None,
+) -> Iterator[Seen]:
+    """Run a model on images, one at a time, so that one image's masks are in memory.
+
+    Args:
+        model: moved to the device, and set to testing.
+        predict: its page's function of the model and a list of images.
+        data: a data set: `len(data)`, and `data[index]` is (image, Targets).
+        part: the indices that are looked at, in this order; None: all.
+    """
+    model.to(device).eval()
+    for index in range(len(data)) if part is None else part:
+        image, real = data[index]
+        image = image.to(device)
+        started = time.perf_counter()
+        found = predict(model, [image])[0].to("cpu")  # waits for the device
+        yield Seen(index, found, real, time.perf_counter() - started)
 
 
 def evaluate_pairs(

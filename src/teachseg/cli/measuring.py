@@ -8,7 +8,6 @@ Lesson: 00
 import math
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,21 +52,16 @@ def measure(
     from tqdm import tqdm
 
     from teachseg import processes
-    from teachseg.evaluate import encode_pair, evaluate_encoded
+    from teachseg.evaluate import encode_pair, evaluate_encoded, see_each
 
-    predict, seconds, mine = predictor(model), [], []
-    classes = model.config.num_classes
-    model.to(device).eval()
+    classes, seconds, mine = model.config.num_classes, [], []
     part = range(processes.rank(), len(data), processes.world())
-    for index in tqdm(part, unit="image", leave=False, disable=None if not part.start else True):
-        image, targets = data[index]
-        image = image.to(device)
-        started = time.perf_counter()
-        detections = predict(model, [image])[0].to("cpu")  # waits for the device
-        seconds.append(time.perf_counter() - started)
+    bar = tqdm(part, unit="image", leave=False, disable=None if not part.start else True)
+    for seen in see_each(model, predictor(model), data, device, bar):
+        seconds.append(seen.seconds)
         if found is not None:
-            found.append(detections)
-        mine.append((index, encode_pair(detections, targets, classes, index)))
+            found.append(seen.found)
+        mine.append((seen.index, encode_pair(seen.found, seen.real, classes, seen.index)))
     everything = [one for theirs in processes.gather(mine) for one in theirs]
     if not everything:
         return {}, math.nan

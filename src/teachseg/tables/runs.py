@@ -22,7 +22,6 @@ import os
 import platform
 import shutil
 import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -37,7 +36,7 @@ from torch import nn
 from teachseg import __version__
 from teachseg.checkpoints import MODELS, SHIPPED, load_weights, page, paper_of
 from teachseg.datasets.scenes import CLASSES, RECIPE, Scenes
-from teachseg.evaluate import evaluate_pairs
+from teachseg.evaluate import evaluate_pairs, see_each
 from teachseg.storage import (
     load_json,
     load_pair,
@@ -205,18 +204,14 @@ def last_losses(log: Path) -> dict[str, float]:
 
 def test(model: nn.Module, config: Any, budget: Budget, device: str) -> tuple[dict, float]:
     """A trained model with a cell's settings -> its numbers, and seconds a scene."""
-    predict = page(paper_of(model)).predict
     model.config = config
-    model.to(device).eval()
     scenes = Scenes("tables", budget.test_scenes, budget.image_size, budget.kind)
     seconds = []
 
     def pairs() -> Iterator:
-        for image, real in scenes:
-            started = time.perf_counter()
-            found = predict(model, [image.to(device)])[0].to("cpu")
-            seconds.append(time.perf_counter() - started)
-            yield found, real
+        for seen in see_each(model, page(paper_of(model)).predict, scenes, device):
+            seconds.append(seen.seconds)
+            yield seen.found, seen.real
 
     numbers = evaluate_pairs(pairs(), config.num_classes)
     kept = {name: None if math.isnan(numbers[name]) else round(numbers[name], 6)
