@@ -45,7 +45,8 @@ def test_the_overview_counts_and_says_how_to_go_on(run, tmp_path, capsys):
     lessons = {one.lesson for one in all_exercises().values()}
     assert {line[:2] for line in said.splitlines() if re.match(r"\d\d  ", line)} == lessons
     assert f"0 of {len(all_exercises())} solved. Kept in {tmp_path / 'home'}" in said
-    assert "Next: boxes.iou, How much do two boxes overlap?\n  teachseg lab 01" in said
+    first = next(iter(all_exercises().values()))
+    assert f"Next: {first.name}, {first.title}\n  teachseg lab {first.lesson}" in said
     solve("roi.round")
     desk.check("roi.misalignment", lambda x, stride: x)
     said = run("exercises").stdout

@@ -54,7 +54,7 @@ def work_on(notebook: Path, monkeypatch) -> None:
 def test_at_first_lab_opens_the_first_notebook(started):
     folder, page, said = started()
     assert folder == cli.ROOT and page == "notebooks/00_start_here.ipynb"
-    assert said.startswith("Opening 00_start_here.ipynb, the course's first one. The first one: "
+    assert said.startswith("Opening 00_start_here.ipynb, the course's first one.\nThe first one: "
                            "teachseg lab 00. Another: teachseg lab NUMBER, or teachseg lab PATH.")
 
 
@@ -88,10 +88,10 @@ def test_of_an_installed_course_a_copy_is_opened(started, installed, tmp_path):
     folder, page, said = started("12")
     copy = tmp_path / "workbook" / "12_other.ipynb"
     assert (folder, page) == (copy.parent, copy.name) and copy.read_text() == "the course's"
-    assert "Opening workbook/12_other.ipynb, a copy, made now: the course's own" in said
+    assert "Opening workbook/12_other.ipynb, lesson 12. It is a copy made now: " in said
     copy.write_text("mine")
     _, page, said = started("12")
-    assert page == copy.name and copy.read_text() == "mine" and ", your copy: " in said
+    assert page == copy.name and copy.read_text() == "mine" and "It is your copy: " in said
     assert [file.name for file in copy.parent.iterdir()] == [copy.name]
 
 

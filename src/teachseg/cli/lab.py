@@ -62,12 +62,12 @@ def _course_or_copy(file: Path, why: str) -> tuple[Path, str]:
     nothing of the learner's away; all others as they are."""
     ways = "The first one: teachseg lab 00. Another: teachseg lab NUMBER, or teachseg lab PATH."
     if places.in_clone() or not file.is_relative_to(ROOT):
-        return file, f"Opening {file.name}, {why}. {ways}"
+        return file, f"Opening {file.name}, {why}.\n{ways}"
     copies = copies_of(file, WORKBOOK)
     copy = copies[0] if copies else copy_to_work_in(file.name[:2], WORKBOOK, ROOT / "notebooks")
-    made = "your copy" if copies else "a copy, made now"
-    return copy.absolute(), (f"Opening {copy}, {made}: the course's own notebook is among the "
-                             f"installed packages, {why}. {ways}")
+    made = "your copy" if copies else "a copy made now"
+    return copy.absolute(), (f"Opening {copy}, {why}. It is {made}: the course's own lies among "
+                             f"the installed packages.\n{ways}")
 
 
 def lab_command(
