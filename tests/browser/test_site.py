@@ -419,6 +419,21 @@ def test_a_strip_moves_by_keys(browser, address, artefacts):
 
 
 @pytest.mark.slow
+def test_columns_keep_their_lines_and_a_strip_fits_a_window(browser, address):
+    page, _ = opened(browser, f"{address}/notebooks/40_three_papers_side_by_side.html",
+                     viewport={"width": 1400, "height": 900})
+    table = page.locator("div.cell_output pre.columns", has_text="loose mask").first
+    lines = table.inner_text().rstrip("\n").count("\n") + 1
+    height, line = table.evaluate("one => [one.clientHeight - parseFloat(getComputedStyle(one)"
+                                  ".paddingTop) * 2, parseFloat(getComputedStyle(one).lineHeight)]")
+    assert round(height / line) == lines > 10
+    page.goto(f"{address}/notebooks/01_boxes_and_masks.html")
+    strip = page.locator("figure.strip").first
+    assert strip.locator("img").first.bounding_box()["height"] < 600
+    page.context.close()
+
+
+@pytest.mark.slow
 def test_on_paper_there_is_the_text_alone(browser, address, artefacts):
     """Light, the first frames, hints unfolded, no sidebar; afterwards all is as it was."""
     page, complaints = opened(browser, f"{address}/notebooks/02_metrics.html",
@@ -481,8 +496,7 @@ def test_without_javascript_the_first_frame_and_the_stills_remain(browser, addre
 
 
 LOOKED_AT = ["index.html", "lessons/10_roi_pool_warp_align.html", "lessons/glossary.html",
-             "lessons/equations.html", "notebooks/02_metrics.html",
-             "notebooks/10_roi_pool_warp_align.html", "api/index.html", "api/layers.roi.html",
+             "lessons/equations.html", "notebooks/02_metrics.html", "api/layers.roi.html",
              "search.html?q=embedding"]
 
 

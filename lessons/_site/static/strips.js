@@ -17,6 +17,13 @@ const strips = [...document.querySelectorAll("figure.strip")].map((strip) => {
   return { slider, show };
 });
 
+// What is printed in columns keeps its lines, in smaller letters if need be; sentences wrap.
+document.querySelectorAll("div.cell_output pre").forEach((printed) => {
+  if (!/\S {3,}\S/.test(printed.textContent)) return;
+  printed.classList.add("columns");
+  printed.classList.toggle("wide", printed.scrollWidth > printed.clientWidth);
+});
+
 // What is wider than a narrow window scrolls, and the keyboard must reach it.
 document.querySelectorAll("article .pst-scrollable-table-container, article pre, article span.formula").forEach((wide) => {
   if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;
