@@ -10,7 +10,7 @@ COMMANDS = ("There are: doctor, demo, train, evaluate, recipes, predict, lab, wo
 
 
 @pytest.mark.parametrize("words, sentence, see", [
-    ("trian", f"There is no command 'teachseg trian'. Did you mean train? {COMMANDS}", ""),
+    ("trai", f"There is no command 'teachseg trai'. Did you mean train? {COMMANDS}", ""),
     ("fly away", f"There is no command 'teachseg fly'. {COMMANDS}", ""),
     ("data gte", "There is no command 'teachseg data gte'. Did you mean get? There are: list, get, "
                  "check.", "data "),
