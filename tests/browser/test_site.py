@@ -462,6 +462,9 @@ def test_on_paper_there_is_the_text_alone(browser, address, artefacts):
     assert page.locator("html").get_attribute("data-theme") == "dark"
     assert page.locator("article details:not([open])").count() == hints
     assert complaints == []
+    for stem in ("12_mnc_category_stage", "32_seediness_and_seed_choice"):  # the widest formulas
+        page.goto(f"{address}/lessons/{stem}.html")
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= 794, stem
     page.context.close()
 
 
