@@ -74,6 +74,7 @@ def execute(notebook: nbformat.NotebookNode, path: Path) -> None:
         kernel_name="python3",
         record_timing=False,
         coalesce_streams=True,
+        extra_arguments=["--log-level=40"],  # errors; else each kernel warns of TCP on this machine
         resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()

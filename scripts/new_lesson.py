@@ -6,6 +6,7 @@ Nothing is overwritten. The notebook runs as it stands; what has to be written i
 else has to know of a new lesson is printed at the end.
 """
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -18,13 +19,23 @@ LESSONS = ROOT / "lessons"
 TEMPLATES = LESSONS / "_template"
 ELSEWHERE = """\
 Now write. Then these have to know of it; the tests say what is missing:
-  tests/test_lessons.py, tests/test_notebooks.py, tests/test_house.py: its number and name
-  lessons/00_start_here.md and notebooks/00_start_here.ipynb: a row of the map
-  lessons/glossary.md: its new words; lessons/equations.md: its formulas; lessons/deviations.md
+  tests/test_lessons.py: its number and name, in COURSE
+  lessons/00_start_here.md and notebooks/00_start_here.ipynb: a row of the map, the ways through
+  README.md: how many lessons and exercises, the ways through (its tables: scripts/quote_results.py)
+  lessons/glossary.md, notation.md, equations.md, deviations.md, common_errors.md: what is new
   the modules that it explains: "Lesson: {number}" at the end of their docstrings
-  notebooks before it: the link to what comes next
+  src/teachseg/exercises/registry.py: a new page of exercises, in PAGES
+  tests/notebooks/test_naive.py: what the notebook writes by hand
+  a module more in the library: scripts/draw_floors.py
+  the notebook before it links to this one, this one to the next
+  CHANGELOG.md
 Run it: python scripts/make_notebooks.py notebooks/{number}_{slug}.ipynb
-Check it: python -m pytest tests/test_lessons.py tests/test_notebooks.py tests/test_house.py
+Check it, new files with `git add` first:
+  python -m pytest tests/test_lessons.py tests/test_notebooks.py tests/test_house.py \\
+    tests/test_quotes.py tests/test_course_report.py tests/test_readme.py tests/exercises \\
+    tests/notebooks -m "not slow"
+  python scripts/check_notebooks.py notebooks/{number}_{slug}.ipynb
+  python scripts/make_site.py, and look at both pages
 """
 
 
@@ -51,8 +62,9 @@ def begin(number: str, slug: str, title: str) -> tuple[Path, Path]:
     clean(notebook)
     write(notebook, path)
     set_address.set_notebook(path, set_address.address())
-    page.write_text(filled((TEMPLATES / "TEMPLATE.md").read_text("utf-8"), number, slug, title),
-                    "utf-8")
+    text = (TEMPLATES / "TEMPLATE.md").read_text("utf-8")
+    text = text.replace("title: TITLE", f"title: {json.dumps(title, ensure_ascii=False)}", 1)
+    page.write_text(filled(text, number, slug, title), "utf-8")
     return page, path
 
 

@@ -100,7 +100,7 @@ def test_nothing_there(tmp_path):
 
 def test_a_shipped_one_that_was_not_shipped(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path)
-    with pytest.raises(ValueError, match="'mask_rcnn' is not in .*install from a clone"):
+    with pytest.raises(ValueError, match="'mask_rcnn' is not in .*git checkout -- data"):
         checkpoints.load("mask_rcnn")
 
 

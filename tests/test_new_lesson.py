@@ -41,10 +41,11 @@ def test_a_lesson_begins_as_a_page_and_a_notebook(course: Path, capsys):
     assert "lessons/23_two_words.md" in said and "make_notebooks.py notebooks/23_two_words" in said
 
 
-def test_the_front_matter_of_a_new_page_is_complete(course: Path):
-    page, _ = new_lesson.begin("23", "two_words", "Two words")
+@pytest.mark.parametrize("title", ["Two words", 'Words: "two", and more'])
+def test_the_front_matter_of_a_new_page_is_complete(course: Path, title: str):
+    page, _ = new_lesson.begin("23", "two_words", title)
     facts = yaml.safe_load(page.read_text("utf-8").split("---\n", 2)[1])
-    assert set(facts) == KEYS and facts["title"] == "Two words"
+    assert set(facts) == KEYS and facts["title"] == title
     assert facts["notebook"] == "notebooks/23_two_words.ipynb"
     assert all(callable(found(name)) for name in facts["symbols"])
     assert {term(word) for word in facts["terms"]} <= {term(word) for word in glossary()}

@@ -16,15 +16,12 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from test_lessons import COURSE as LESSONS  # noqa: E402
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-COURSE = [  # the notebooks that exist today
-    "00_start_here", "01_boxes_and_masks", "02_metrics", "03_backbone_and_strides", "04_anchors",
-    "05_rpn", "06_proposals_and_nms", "10_roi_pool_warp_align", "11_mnc_mask_stage",
-    "12_mnc_category_stage", "13_mnc_cascade", "14_mnc_train_and_test", "20_fpn",
-    "21_mask_rcnn_heads_and_losses", "22_mask_rcnn_train_and_test", "30_similarity_and_pair_loss",
-    "31_masks_from_seeds", "32_seediness_and_seed_choice", "33_deep_metric_train_and_test",
-    "40_three_papers_side_by_side", "41_tables_in_miniature", "42_full_models_on_your_data",
-]
+COURSE = [f"{number}_{slug}" for number, slug in LESSONS.items()]
 
 TAGS = {"nbval-ignore-output", "raises-exception", "hide-input"}
 IGNORED = re.compile(r"^\s*#\s*(NBVAL_IGNORE_OUTPUT|PYTEST_VALIDATE_IGNORE_OUTPUT)\s*$", re.M)

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from teachseg.places import course
+from teachseg.places import course, in_clone
 from teachseg.storage import load_json, load_pair, pair_files, save_pair
 
 FORMAT = 1  # of the manifest
@@ -62,9 +62,10 @@ def find(name_or_path: str | Path) -> Path:
     if str(name_or_path) in MODELS:
         path = SHIPPED / str(name_or_path)
         if not pair_files(path)[1].exists():
-            raise ValueError(f"The shipped checkpoint {name_or_path!r} is not in {SHIPPED}. It "
-                             "comes with the project's repository: install from a clone (pip "
-                             "install -e .), pass the path of a checkpoint, or train one: teachseg "
+            remedy = ("Restore it (git checkout -- data/checkpoints)" if in_clone() else
+                      "It comes with the project's repository and its wheel: install one of them")
+            raise ValueError(f"The shipped checkpoint {name_or_path!r} is not in {SHIPPED}. "
+                             f"{remedy}, pass the path of a checkpoint, or train one: teachseg "
                              f"train --paper {name_or_path}.")
         return path
     path = Path(name_or_path)

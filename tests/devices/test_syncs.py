@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from teachseg.checkpoints import MODELS
 from teachseg.datasets.scenes import CLASSES, Scenes
-from teachseg.papers import deep_metric, mask_rcnn, mnc
 
 SIZED_BY_VALUES = {
     "nonzero", "masked_select", "_unique2", "unique_dim", "unique_consecutive", "nms"}
@@ -74,15 +74,12 @@ K = len(CLASSES)
 ON_CPU = ("geometry.sampling", "learning.targets.instance_map")  # what is drawn there is there
 
 
-MODELS = {"mask_rcnn": mask_rcnn.MaskRCNN, "mnc": mnc.MNC, "deep_metric": deep_metric.DeepMetric}
-
-
 @lru_cache
 def waits(paper: str, work: str, images: int) -> Counter:
     """{(function, operation): times} of one batch of the course's model, untrained."""
     page = import_module(f"teachseg.papers.{paper}")
     torch.manual_seed(0)
-    model = MODELS[paper](page.Config.course(K))
+    model = getattr(page, MODELS[paper])(page.Config.course(K))
     items = [Scenes("train", images)[i] for i in range(images)]
     pictures = [picture for picture, _ in items]
 
@@ -142,6 +139,10 @@ NAMED = {
         ("papers.deep_metric.to_detections", "index of bools"): 2,  # masks that are large enough
     },
 }
+
+
+def test_each_paper_is_looked_at():
+    assert set(NAMED) == {(paper, work) for paper in MODELS for work in ("train", "predict")}
 
 
 @pytest.mark.parametrize("paper, work", NAMED)

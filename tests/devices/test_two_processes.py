@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from teachseg.checkpoints import MODELS
 from teachseg.storage import load_json, load_tensors
 
 SCRIPT = Path(__file__).with_name("steps.py")
-PAPERS = ["mask_rcnn", "mnc", "deep_metric"]
 
 
 def environment():
@@ -39,7 +39,7 @@ def close(a, b, tolerance):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("paper", PAPERS)
+@pytest.mark.parametrize("paper", MODELS)
 def test_two_processes_of_b_images_have_the_gradients_of_one_of_2b(paper, tmp_path):
     """One of the images of the first step has no object, so that the processes' counts differ. All
     are of one size: padding is seen by the convolutions at an image's edge."""

@@ -43,8 +43,8 @@ def test_check_says_todo_try_again_and_pass(said, desk_of_its_own):
         "you have written it, does it end in `return ...`?\n")
     assert not desk_of_its_own.exists()  # nothing was tried yet
     assert said(exercises.check, "roi.round", round) == (
-        '[TRY AGAIN] roi.round: case "a half above an even number": max |diff| 1: got 2.0000, '
-        "expected 3.0000\nround() and torch.round take the even neighbour of a half: 2.5 becomes "
+        '[TRY AGAIN] roi.round: case "a half above an even number": got 2, '
+        "expected 3\nround() and torch.round take the even neighbour of a half: 2.5 becomes "
         "2. C's round(), and so the released layers, go away from zero.\n")
     assert said(exercises.check, "roi.align", roi.align) == "[PASS] roi.align: 5 cases\n"
 

@@ -26,8 +26,8 @@ from teachseg.exercises.registry import Case, Exercise, Mutant, find
 LONGEST = 160  # characters that an error of the learner's function may have in a sentence
 
 RAISED = {  # what usually lies behind an error, for those that a learner meets most
-    "IndexError": "An index is larger than the map, or -1 has counted from the end: which cells "
-                  "are there?",
+    "IndexError": "An index is larger than what it points into, or -1 has counted from the end: "
+                  "how many are there in this case?",
     "ZeroDivisionError": "Something was divided by 0: which side or count may be 0 in this case?",
     "NameError": "Has the cell that defines that name been run?",
     "UnboundLocalError": "A name is used before it has a value: is it set in every branch?",
@@ -36,6 +36,8 @@ RAISED = {  # what usually lies behind an error, for those that a learner meets 
     "AttributeError": "Are numbers and tensors mixed up? float(t) makes a number of a tensor, "
                       "torch.tensor(x) a tensor of a number.",
 }  # fmt: skip
+
+OF_NOTHING = "A largest or smallest of nothing: what if there is none, as in this case?"
 
 
 class Verdict(NamedTuple):
@@ -117,7 +119,7 @@ def raised(function: Callable[..., Any], error: BaseException) -> str:
             if frame.filename == code.co_filename and frame.lineno:
                 line = linecache.getline(frame.filename, frame.lineno).strip()
                 where = f" in the line `{line}`" if line else ""
-    advice = RAISED.get(kind, "")
+    advice = OF_NOTHING if "non-zero size" in shortened(error) else RAISED.get(kind, "")
     said = f"your function raised {kind}{where}: {shortened(error)}".rstrip(": ")
     return said if not advice else f"{said.rstrip('.')}. {advice}"
 
@@ -200,6 +202,8 @@ def difference(answer: Answer, want: Tensor, tolerance: float) -> str:
                 "0, from a number that was too large, or from memory that was never filled.")
     if want.numel() == 0 or bool(((got - want).abs() <= tolerance).all()):
         return ""
+    if want.numel() == 1 and float(got) == round(float(got)) and float(want) == round(float(want)):
+        return f"got {int(got)}, expected {int(want)}"
     off = (got - want).abs()
     place = tuple((off == off.max()).nonzero()[0].tolist())
     return (f"max |diff| {float(off.max()):.4g}{at(place)}: got {got[place]:.4f}, "
@@ -254,4 +258,4 @@ def general_advice(exercise: Exercise, answers: list[Answer], right: int) -> str
     if all(answer.value is not None and not answer.value.any() for answer in answers):
         return "Every value is 0: is the result ever filled in?"
     return (f"{right} of {len(answers)} cases are right. "
-            f'hint("{exercise.name}") gives a first hint.')
+            f'hint("{exercise.name}") gives a first hint; hint is in teachseg.exercises.')

@@ -69,6 +69,13 @@ class Exercise(NamedTuple):
         return f"def {self.signature}:\n{told}\n    raise NotImplementedError\n"
 
     @property
+    def cell(self) -> str:
+        """The notebook's cell: the starter under a name of the learner's own, and the check."""
+        name, mine = self.reference.__name__, f"my_{self.reference.__name__}"
+        begun = self.starter.replace(f"def {name}(", f"def {mine}(", 1)
+        return f'{begun}\n\ncheck("{self.name}", {mine})'
+
+    @property
     def source(self) -> str:
         """The solution as text that runs by itself: imports, what it builds on, the function."""
         needed: list[Callable[..., Any]] = []
