@@ -1,4 +1,6 @@
-"""check, hint, solution and progress, as a notebook shows them."""
+"""check, case, hint, solution and progress, as a notebook shows them."""
+
+import inspect
 
 import pytest
 
@@ -17,7 +19,7 @@ def desk_of_its_own(tmp_path, monkeypatch):
 
 @pytest.fixture
 def said(capsys):
-    """Call one of the four; -> what it printed. They return nothing, so no cell shows a value."""
+    """Call one of the five; -> what it printed. They return nothing, so no cell shows a value."""
 
     def call(function, *arguments):
         assert function(*arguments) is None
@@ -30,8 +32,8 @@ def my_align(features, box, bins, scale):
     raise NotImplementedError
 
 
-def test_the_package_offers_the_four():
-    for name in ("check", "hint", "solution", "progress"):
+def test_the_package_offers_the_five():
+    for name in ("check", "case", "hint", "solution", "progress"):
         assert getattr(exercises, name) is getattr(desk, name)
     with pytest.raises(AttributeError, match="has no attribute 'cheat'"):
         exercises.cheat  # noqa: B018
@@ -112,3 +114,50 @@ def test_only_an_interrupt_gets_through(said):
 
     with pytest.raises(KeyboardInterrupt):
         exercises.check("roi.round", endless)
+
+
+def test_a_case_shows_what_is_given_and_what_is_wanted(said):
+    assert said(exercises.case, "first.found", 3) == """\
+[CASE 3 of 10] one is not sure enough
+masks = a tensor of (2, 4, 4), bool
+##..
+##..
+....
+....
+
+...#
+...#
+...#
+...#
+scores = a tensor of (2,), float32
+[0.75 0.25]
+threshold = 0.5
+truth = a tensor of (2, 4, 4), bool
+##..
+##..
+....
+....
+
+...#
+...#
+...#
+...#
+expected: 1
+"""
+    assert "masks = a tensor of (0, 4, 4), bool\nscores" in said(exercises.case, "first.found", 9)
+
+
+@pytest.mark.parametrize("exercise", all_exercises().values(), ids=lambda one: one.name)
+def test_every_case_can_be_shown(said, exercise):
+    names = list(inspect.signature(exercise.reference).parameters)
+    for n, one in enumerate(exercise.cases, 1):
+        text = said(exercises.case, exercise.name, n)
+        assert text.startswith(f"[CASE {n} of {len(exercise.cases)}] {one.name}\n")
+        assert all(f"\n{name} = " in text for name in names) and "\nexpected: " in text
+        assert len(text) < 6000
+
+
+@pytest.mark.parametrize("n", [0, 11, -1, "2", None, 1.5])
+def test_there_is_no_such_case(said, n):
+    assert said(exercises.case, "first.found", n) == f"first.found has cases 1 to 10, not {n!r}.\n"
+    assert "There is no exercise" in said(exercises.case, "first.fond")

@@ -50,8 +50,8 @@ def test_the_first_wrong_case_is_shown_with_place_and_numbers():
     first, second = told(wrong).split("\n")
     assert first == (f'roi.align: case "box half outside": max |diff| 4 at (0, 1): '
                      f"got {want + 4:.4f}, expected {want:.4f}")
-    assert second == ('4 of 5 cases are right. hint("roi.align") gives a first hint; '
-                      "hint is in teachseg.exercises.")
+    assert second == ('4 of 5 cases are right. case("roi.align", 4) shows this one, '
+                      'hint("roi.align") helps; both are in teachseg.exercises.')
 
 
 @pytest.mark.parametrize("change, words", [

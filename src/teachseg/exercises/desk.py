@@ -1,4 +1,4 @@
-"""What a learner calls in a notebook: check, hint, solution, progress. These four print.
+"""What a learner calls in a notebook: check, case, hint, solution, progress. These five print.
 
 None of them raises, whatever it is given, so that the cells that follow run on. Only an interrupt
 gets through: a function that never ends is stopped with the kernel's stop button.
@@ -8,14 +8,19 @@ No boxes here.
 Lesson: 10
 """
 
+import inspect
 import textwrap
 from typing import Any
 
-from teachseg.exercises.judging import judge
+import torch
+from torch import Tensor
+
+from teachseg.exercises.judging import judge, wanted
 from teachseg.exercises.record import Record
 from teachseg.exercises.registry import Exercise, all_exercises, find
 
 RECORD = Record()
+SHOWN = 200  # numbers of a tensor that `case` prints; of a longer one it says the size alone
 
 
 def check(name: str, function: Any) -> None:
@@ -38,6 +43,25 @@ def check(name: str, function: Any) -> None:
         sentence = RECORD.note(exercise.name, verdict.status == "PASS")
         if sentence:
             print(sentence)
+
+
+def case(name: str, n: int = 1) -> None:
+    """Print the n-th case of an exercise: what the function is given, and what it has to return.
+
+    A tensor of yes and no is drawn with # and dots, other tensors are printed where they are small.
+    """
+    exercise = _find(name)
+    if exercise is None:
+        return
+    count = len(exercise.cases)
+    if n not in range(1, count + 1):
+        print(f"{exercise.name} has cases 1 to {count}, not {n!r}.")
+        return
+    one, want = exercise.cases[int(n) - 1], wanted(exercise)[int(n) - 1]
+    print(f"[CASE {int(n)} of {count}] {one.name}")
+    for word, value in zip(inspect.signature(exercise.reference).parameters, one.arguments):
+        print(f"{word} = {_shown(value)}")
+    print(f"expected: {_shown(want)}")
 
 
 def hint(name: str, n: int = 1) -> None:
@@ -85,6 +109,27 @@ def table() -> list[tuple[str, str, str, str]]:
             state = "solved" if entry.solved else _tries(entry.tries)
         rows.append((one.lesson, one.name, one.title, state))
     return rows
+
+
+def _shown(value: Any) -> str:
+    """A value as it may be read; of a tensor with many numbers only its size."""
+    if isinstance(value, (list, tuple)) and any(isinstance(part, Tensor) for part in value):
+        return "\n" + "\n".join(f"  [{place}] {_shown(part)}" for place, part in enumerate(value))
+    if not isinstance(value, Tensor):
+        return repr(value)
+    size = f"a tensor of {tuple(value.shape)}, {str(value.dtype).removeprefix('torch.')}"
+    if value.numel() == 1:
+        return f"{value.item():.6g}"
+    if value.numel() == 0 or value.numel() > SHOWN:
+        return size
+    if value.dtype == torch.bool and value.dim() >= 2:
+        rows = ["".join("#" if pixel else "." for pixel in row)
+                for row in value.reshape(-1, value.shape[-1]).tolist()]
+        high = value.shape[-2]
+        blocks = ["\n".join(rows[k : k + high]) for k in range(0, len(rows), high)]
+        return f"{size}\n" + "\n\n".join(blocks)
+    numbers = value.double() if value.is_floating_point() else value
+    return f"{size}\n{numbers.numpy().round(4)}"
 
 
 def _tries(count: int) -> str:

@@ -70,8 +70,9 @@ def judge(exercise: Exercise, function: Any) -> Verdict:
     if not wrong:
         return Verdict("PASS", f"{exercise.name}: {len(answers)} cases")
     (case, said), right = wrong[0], len(answers) - len(wrong)
+    number = 1 + next(n for n, one in enumerate(exercise.cases) if one is case)
     mutant = recognise(exercise, answers)
-    advice = mutant.sentence if mutant else general_advice(exercise, answers, right)
+    advice = mutant.sentence if mutant else general_advice(exercise, answers, right, number)
     return Verdict("TRY AGAIN", f'{exercise.name}: case "{case.name}": {said}\n{advice}',
                    mutant.name if mutant else "")
 
@@ -253,9 +254,9 @@ def mutants_answers(name: str, mutant: str) -> tuple[Tensor, ...]:
     return tuple(_value(one.function, case, exercise) for case in exercise.cases)
 
 
-def general_advice(exercise: Exercise, answers: list[Answer], right: int) -> str:
+def general_advice(exercise: Exercise, answers: list[Answer], right: int, number: int) -> str:
     """What to say of a mistake that is nobody's typical one."""
     if all(answer.value is not None and not answer.value.any() for answer in answers):
         return "Every value is 0: is the result ever filled in?"
-    return (f"{right} of {len(answers)} cases are right. "
-            f'hint("{exercise.name}") gives a first hint; hint is in teachseg.exercises.')
+    return (f'{right} of {len(answers)} cases are right. case("{exercise.name}", {number}) shows '
+            f'this one, hint("{exercise.name}") helps; both are in teachseg.exercises.')
