@@ -6,11 +6,13 @@
 
 nbval compares, through pytest: text, tables and SVG exactly, pictures not at all. A cell that was
 skipped, or never reached, would pass unseen; so the cells that ran are counted against those there.
-How long each notebook took is kept in runs/notebook_times.json, for course_report.py.
+How long each notebook took is kept in runs/notebook_times.json, for course_report.py. No kernel may
+take more memory than lessons/elsewhere.md tells people to have.
 """
 
 import copy
 import json
+import math
 import sys
 import tempfile
 from collections import Counter
@@ -21,6 +23,8 @@ import pytest
 from course_report import TIMES, read_times
 from make_notebooks import NOTEBOOKS, ROOT, SECONDS, execute, find, fix_environment
 from nbclient.exceptions import CellExecutionError
+
+MEMORY = 2.0  # GB that a notebook's kernel may take at its largest; lessons/elsewhere.md says so
 
 
 class Ran:
@@ -52,6 +56,19 @@ def keep_times(seconds: dict[Path, float]) -> None:
                             if path.parent == NOTEBOOKS}
     TIMES.parent.mkdir(parents=True, exist_ok=True)
     TIMES.write_text(json.dumps(times, indent=1) + "\n", "utf-8")
+
+
+def largest() -> float:
+    """GB that the largest process took of those that were started here and have ended.
+
+    nan where the system does not tell (Windows).
+    """
+    try:
+        import resource
+    except ImportError:
+        return math.nan
+    size = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return size * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
 def twice(path: Path) -> str:
@@ -95,6 +112,11 @@ def main(paths: list[str]) -> int:
         if done < there or there == 0:
             print(f"{path.name}: only {done} of {there} code cells ran and passed.")
             status = status or 1
+    took = largest()
+    print(f"The largest kernel took {took:.1f} GB of memory.")
+    if took > MEMORY:
+        print(f"That is more than the {MEMORY:g} GB of lessons/elsewhere.md: make it smaller.")
+        status = status or 1
     print(f"{sum(ran.cells.values())} code cells of {len(notebooks)} notebooks ran and passed.")
     return int(status)
 

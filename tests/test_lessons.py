@@ -10,6 +10,7 @@ import importlib
 import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -268,6 +269,28 @@ def test_every_error_has_something_to_look_at():
     assert len(table) > 15 and all(all(row) for row in table)
     here = {path.name[:2] for path in LESSONS}
     assert {number for row in table if len(row) == 4 for number in row[3].split(", ")} <= here
+
+
+# --- elsewhere.md: what a machine needs ---
+
+
+def test_the_memory_it_asks_for_is_what_the_check_allows():
+    from check_notebooks import MEMORY, largest
+
+    subprocess.run([sys.executable, "-c", "bytearray(300_000_000)"], check=True)
+    assert 0.3 < largest() < 30
+    assert f"| memory | {MEMORY:g} GB for a notebook" in text(ROOT / "lessons" / "elsewhere.md")
+
+
+def test_the_disk_and_the_versions_are_those_that_the_project_names():
+    from install import DISK
+
+    page = text(ROOT / "lessons" / "elsewhere.md")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    bounds = dict(line.split(">=") for line in project["dependencies"])
+    assert f"| Python | {project['requires-python'].removeprefix('>=')} or newer |" in page
+    assert f"| torch, torchvision | {bounds['torch']} and {bounds['torchvision']}, or newer" in page
+    assert f"| disk | about {DISK / 1e9:.0f} GB" in page
 
 
 # --- architecture.md: made from the imports ---
