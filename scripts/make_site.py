@@ -41,6 +41,7 @@ ALT = {"three_papers.png":
        "smoothly."}
 PATHS = {"only Mask R-CNN": "00 to 06, 10, 20 to 22", "from MNC to Mask R-CNN": "00 to 22",
          "without proposals": "00 to 03, 30 to 33"}
+LAST = "40 to 42"  # all ways end with these
 LINK = re.compile(r"(?<!!)\[([^\]\n]*)\]\((?!https?:)([^()\s#]+)(?:#[^()\s]*)?\)")
 SETUP = 'find_spec("teachseg") is None'  # a notebook's cell that is for other machines
 
@@ -100,6 +101,14 @@ def spelling(word: str) -> str:
     return plain[:-1] if plain.endswith("s") and not plain.endswith(("ss", "ous")) else plain
 
 
+def raised(text: str) -> str:
+    """AP^r as it is printed, with the r raised; in code it stays as it is."""
+    pieces = re.split(r"(^(`{3,}).*?^\2$|`[^`\n]+`)", text, flags=re.M | re.S)
+    for i in range(0, len(pieces), 3):  # what stands between code
+        pieces[i] = re.sub(r"AP\\?\^r\b", "AP<sup>r</sup>", pieces[i])
+    return "".join(piece for i, piece in enumerate(pieces) if i % 3 < 2)
+
+
 def outside(text: str, page: Path) -> str:
     """Links to files that are no pages keep their words alone: the site has only its pages."""
     def linked(found: re.Match) -> str:
@@ -130,7 +139,8 @@ def lesson_page(page: Path, terms: dict[str, str]) -> str:
     names = sorted({module_of(name) for name in facts["symbols"]} - {""})
     library = ", ".join(f"[{name}](../api/{name}.md)" for name in names)
     tail = f"\n\n---\n\n**Words of this lesson:** {words}\n\n**In the library:** {library}\n"
-    return outside(body, page) + tail + tree("", [f"The notebook <../notebooks/{page.stem}>"])
+    return (raised(outside(body, page) + tail)
+            + tree("", [f"The notebook <../notebooks/{page.stem}>"]))
 
 
 def linked(text: str, pages: list[Path]) -> str:
@@ -195,6 +205,9 @@ def paths(minutes: dict[str, int]) -> str:
     for name, words in PATHS.items():
         hours = round(sum(minutes[number] for number in numbers(words, list(minutes))) / 60)
         lines.append(f"- **{name[0].upper()}{name[1:]}**: lessons {words}; about {hours} hours.")
+    more = round(sum(minutes[number] for number in numbers(LAST, list(minutes))) / 60)
+    lines.append(f"\nEach ends with lessons {LAST}, which put the three side by side: about {more} "
+                 "hours more.")
     return "\n".join(lines)
 
 
@@ -206,7 +219,7 @@ def table(pages: list[Path], minutes: dict[str, int]) -> str:
         lines.append(f"| | **{part}** | | |")
         for page in own:
             facts, number = facts_of(page)[0], page.stem[:2]
-            title = re.sub(r"\\\^(\w)", r"<sup>\1</sup>", plain(facts["title"]))
+            title = raised(plain(facts["title"]))
             lines.append(f"| {number} | [{title}](lessons/{page.name}) | "
                          f"[notebook](notebooks/{page.stem}.ipynb) | {minutes[number]} |")
     return "\n".join(lines)
@@ -248,28 +261,34 @@ def notebook_page(path: Path, static: Path) -> nbformat.NotebookNode:
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number:03d}"
         if cell.cell_type == "markdown":
-            cell.source = outside(cell.source, path)
+            cell.source = raised(outside(cell.source, path))
     return notebook
 
 
 def describe_pictures(cell: nbformat.NotebookNode) -> None:
-    """A picture's words go where myst-nb looks for them; printed below it, they are its caption."""
-    outputs = cell.get("outputs", [])
-    words = [about["alt"] for output in outputs
-             for kind, about in output.get("metadata", {}).items()
-             if kind.startswith("image/") and about.get("alt")]
-    if words:
-        cell.metadata["mystnb"] = {"image": {"alt": words[0]}}
+    """A picture's words go where myst-nb looks for them; where they were printed as well, above it
+    or below, they are its caption."""
+    pictures = [(output, about["alt"]) for output in cell.get("outputs", [])
+                for kind, about in output.get("metadata", {}).items()
+                if kind.startswith("image/") and about.get("alt")]
+    if not pictures:
+        return
+    cell.metadata["mystnb"] = {"image": {"alt": pictures[0][1]}}
+    captions = {}  # the place of a picture -> its words, where they were printed
+    for output in cell.outputs:
+        for picture, words in pictures:
+            lines = re.compile(rf"^{re.escape(words)}\n", re.M)
+            if lines.search(output.get("text", "")):
+                output.text = lines.sub("", output.text, count=1)
+                captions[id(picture)] = words
     kept = []
-    for output in outputs:
-        said = [word for word in words if output.get("text", "").startswith(f"{word}\n")]
-        if said:
-            kept.append(nbformat.v4.new_output("display_data", {"text/markdown": plain(said[0])}))
-            output.text = output.text.removeprefix(f"{said[0]}\n")
-        if not said or output.text:
+    for output in cell.outputs:
+        if output.get("text", "something"):
             kept.append(output)
-    if words:
-        cell.outputs = kept
+        if id(output) in captions:
+            words = raised(plain(captions[id(output)]))
+            kept.append(nbformat.v4.new_output("display_data", {"text/markdown": words}))
+    cell.outputs = kept
 
 
 def read_strips(stem: str, cells: list) -> dict[int, list[dict]]:
@@ -321,7 +340,7 @@ def stage(source: Path) -> None:
         page = LESSONS / f"{name}.md"
         text = linked(outside(facts_of(page)[1], page), pages)
         text = glossary(text) if name == "glossary" else text
-        (source / "lessons" / page.name).write_text(text, "utf-8")
+        (source / "lessons" / page.name).write_text(raised(text), "utf-8")
     for name in modules():
         (source / "api" / f"{name}.md").write_text(linked(api_page(name), pages), "utf-8")
     (source / "api" / "index.md").write_text(overview(), "utf-8")

@@ -4,7 +4,7 @@ import html
 import os
 import re
 
-from docutils.nodes import SkipNode, literal
+from docutils.nodes import SkipNode, Text, literal, math
 from latex2mathml.converter import convert
 
 project = "teachseg"
@@ -58,6 +58,7 @@ if ADDRESS:
 
 # ---- formulas: MathML, which browsers draw themselves, so that nothing is fetched ----------------
 
+WORDS = "box|class|cls|exact|mask|objectness|reg|roi|rpn|rpnbox|smooth|softmax"
 RELATION = "&#x0003D;|&#x0003C;|&#x0003E;|&#x02264;|&#x02265;|&#x02248;"
 OPENING = "&#x00028;|&#x0005B;|&#x0002C;|&#x000D7;|&#x022C5;"
 FUNCTION = r"<m[io]>(?:max|min|ln|log|exp|cos|sinh)</m[io]>"
@@ -65,6 +66,11 @@ SPACING = (  # what browsers space otherwise than a printed formula: what it is 
     # |x| is an x between two bars
     (r'<mo(?: stretchy="false")?>&#x0007C;</mo>',
      r'<mo stretchy="false" lspace="0" rspace="0">&#x0007C;</mo>'),
+    # an arrow between two formulas stands apart, a colon is followed by a space, infinity by none
+    (r"<mo>(&#x027FA;|&#x027F9;|&#x027F6;|&#x021D4;|&#x021D2;)</mo>",
+     r'<mo lspace="0.5em" rspace="0.5em">\1</mo>'),
+    (r"<mo>&#x0003A;</mo>", '<mo lspace="0.1em" rspace="0.3em">&#x0003A;</mo>'),
+    (r"<mo>&#x0221E;</mo>", "<mi>&#x0221E;</mi>"),
     # a minus after a relation or a bracket is a sign
     (rf"((?:{RELATION}|{OPENING})</mo><mo)>(&#x02212;|&#x0002B;|&#x000B1;)",
      r'\1 form="prefix">\2'),
@@ -73,9 +79,11 @@ SPACING = (  # what browsers space otherwise than a printed formula: what it is 
      r'<mrow><msub>\1</msub><mtext class="prime">&#x02032;</mtext></mrow>'),
     (r"<msup>(<mi>[\w&#;]+</mi>|<mrow>(?:<mi[^>]*>\w+</mi>)+</mrow>)<mi>&#x02032;</mi></msup>",
      r'<mrow>\1<mtext class="prime">&#x02032;</mtext></mrow>'),
-    # max stands close to its bracket, ln x has a narrow space
+    # max stands close to its bracket, ln x has a narrow space, and so has x ln
     (r"<mo>(max|min)</mo>", r"<mi>\1</mi>"),
-    (rf"({FUNCTION}|<msub>{FUNCTION}<m[ni]>\w+</m[ni]></msub>)(?=<m[ni]>|<msup>|<msub>|<mfrac>)",
+    (rf"({FUNCTION}|<msub>{FUNCTION}<m[ni]>\w+</m[ni]></msub>)(?=<m[ni]>|<msup>|<msub>|<msubsup>|<mfrac>)",
+     r'\1<mspace width="0.17em"></mspace>'),
+    (rf"(</(?:m[in]|msub|msup|msubsup)>)(?=(?:<msub>)?{FUNCTION})",
      r'\1<mspace width="0.17em"></mspace>'),
 )
 
@@ -90,16 +98,41 @@ def mathml(formula: str, display: str = "inline") -> str:
     """A formula in LaTeX -> MathML."""
     for before, after in UNKNOWN:
         formula = re.sub(before, after, formula)
-    text = convert(formula, display=display)
+    text = whole_words(convert(formula, display=display))
     for before, after in SPACING:
         text = re.sub(before, after, text)
     return text
 
 
+def whole_words(text: str) -> str:
+    """The letters of a word, as in L_cls, are one name and no product."""
+    def joined(found: re.Match) -> str:
+        letters = re.sub(r"</?mi>", "", found[0])
+        return f"<mi>{letters}</mi>" if re.fullmatch(WORDS, letters) else found[0]
+
+    return re.sub(r"(?:<mi>[a-z]</mi>){3,}", joined, text)
+
+
 def write_math(self, node):
     """A formula in the text; one that is wider than a narrow window scrolls."""
-    self.body.append(f'<span class="formula">{mathml(node.astext())}</span>')
+    formula = f'<span class="formula">{mathml(node.astext())}</span>'
+    before, after = node.get("before", ""), node.get("after", "")
+    if before or after:
+        formula = f'<span class="together">{before}{formula}{after}</span>'
+    self.body.append(formula)
     raise SkipNode
+
+
+def keep_marks(app, doctree, name):
+    """A bracket before a formula and the marks after it do not stand on a line of their own."""
+    for node in list(doctree.findall(math)):
+        place, siblings = node.parent.index(node), node.parent.children
+        if place and isinstance(siblings[place - 1], Text) and siblings[place - 1].endswith("("):
+            node["before"] = "("
+            siblings[place - 1] = Text(siblings[place - 1][:-1])
+        if place + 1 < len(siblings) and isinstance(siblings[place + 1], Text):
+            node["after"] = re.match(r"[.,;:?!)]*", siblings[place + 1])[0]
+            siblings[place + 1] = Text(siblings[place + 1][len(node["after"]):])
 
 
 def write_math_block(self, node):
@@ -110,12 +143,14 @@ def write_math_block(self, node):
 
 
 def write_code(self, node):
-    """Code in the text: a narrow column may break it after a dot or a slash."""
+    """Code in the text: a narrow column may break it after a dot or a slash, not within --seed."""
     code = re.sub(r"(?<=\w[./])(?=[A-Za-z_])", "<wbr>", html.escape(node.astext()))
+    code = re.sub(r"(?<!\S)--?\w[\w-]*", r'<span class="together">\g<0></span>', code)
     self.body.append(f'<code class="docutils literal notranslate">{code}</code>')
     raise SkipNode
 
 
 def setup(app):
     app.add_html_math_renderer("mathml", (write_math, None), (write_math_block, None))
+    app.connect("doctree-resolved", keep_marks)
     app.add_node(literal, override=True, html=(write_code, None))

@@ -154,6 +154,17 @@ def test_what_a_picture_shows_becomes_its_caption():
     make_site.describe_pictures(cell)
     assert [one.get("text") or one.data for one in cell.outputs[1:]] == [
         {"text/markdown": "Two\\_a."}, "and 0.5\n", "b\n"]
+    cell.outputs = [output("stream", text="0.5\nTwo_a.\n"), picture]  # printed before it was drawn
+    make_site.describe_pictures(cell)
+    assert cell.outputs[0].text == "0.5\n" and cell.outputs[1] is not picture
+    assert [one.data for one in cell.outputs[1:]] == [{"image/jpeg": ""},
+                                                      {"text/markdown": "Two\\_a."}]
+
+
+def test_the_r_of_a_measure_is_raised_in_text_and_stays_in_code():
+    text = "mAP^r@0.5, AP\\^r and `AP^r`\n```\nAP^r\n```\nAP^r"
+    assert make_site.raised(text) == ("mAP<sup>r</sup>@0.5, AP<sup>r</sup> and `AP^r`\n"
+                                      "```\nAP^r\n```\nAP<sup>r</sup>")
 
 
 def test_the_hours_of_a_way_are_those_of_its_lessons():
@@ -317,7 +328,8 @@ def test_the_first_page_has_every_lesson_the_ways_and_the_pictures(site, pages):
     for stem in STEMS:
         assert {f"lessons/{stem}.html", f"notebooks/{stem}.html"} <= set(page.links)
     assert [Path(image["src"]).name for image in page.images] == list(make_site.ALT)
-    assert "<!--" not in re.sub(r"<script.*?</script>", "", page_text(site / "index.html"))
+    text = re.sub(r"<script.*?</script>", "", page_text(site / "index.html"), flags=re.S)
+    assert "<!--" not in text and "Each ends with lessons 40 to 42" in text
     assert len(pages[(site / "lessons" / "architecture.html").resolve()].images) == 1
 
 
@@ -327,13 +339,16 @@ def page_text(path: Path) -> str:
 
 
 @pytest.mark.slow
-def test_formulas_leave_no_latex(site):
+def test_formulas_leave_no_latex_and_no_heading_its_marks(site):
     count = 0
     for path in [*site.glob("lessons/*.html"), *site.glob("notebooks/*.html")]:
         formulas = re.findall(r"<math.*?</math>", path.read_text("utf-8"), re.S)
         count += len(formulas)
         left = [one for one in formulas if re.search(r"\\[A-Za-z]|<mi>&(amp;)?</mi>", one)]
         assert left == [], path.name
+        text = re.sub(r"<pre.*?</pre>|<math.*?</math>|<code.*?</code>", "", page_text(path),
+                      flags=re.S)
+        assert not re.search(r"(?:^|>|\n)\s*#{1,4} \w|AP\^r", text), path.name
     assert count > 500
 
 
@@ -427,6 +442,10 @@ def test_columns_keep_their_lines_and_a_strip_fits_a_window(browser, address):
     height, line = table.evaluate("one => [one.clientHeight - parseFloat(getComputedStyle(one)"
                                   ".paddingTop) * 2, parseFloat(getComputedStyle(one).lineHeight)]")
     assert round(height / line) == lines > 10
+    page.goto(f"{address}/notebooks/41_tables_in_miniature.html")
+    sizes = page.evaluate("[...document.querySelectorAll('div.cell_output pre.columns')]"
+                          ".map(one => one.scrollWidth - one.clientWidth)")
+    assert len(sizes) > 10 and max(sizes) <= 0  # a table's sentences wrap
     page.goto(f"{address}/notebooks/01_boxes_and_masks.html")
     strip = page.locator("figure.strip").first
     assert strip.locator("img").first.bounding_box()["height"] < 600

@@ -18,9 +18,20 @@ const strips = [...document.querySelectorAll("figure.strip")].map((strip) => {
 });
 
 // What is printed in columns keeps its lines, in smaller letters if need be; sentences wrap.
+const columns = /\S {3,}\S/;
 document.querySelectorAll("div.cell_output pre").forEach((printed) => {
-  if (!/\S {3,}\S/.test(printed.textContent)) return;
+  if (!columns.test(printed.textContent)) return;
   printed.classList.add("columns");
+  const pieces = printed.textContent.split(/(\n)/).map((line) => {
+    if (line.length < 90 || columns.test(line)) return line;
+    const sentence = document.createElement("span");
+    sentence.className = "sentence";
+    sentence.textContent = line;
+    return sentence;
+  });
+  printed.replaceChildren(...pieces);
+});
+document.querySelectorAll("div.cell_output pre.columns, article .highlight-none pre").forEach((printed) => {
   printed.classList.toggle("wide", printed.scrollWidth > printed.clientWidth);
 });
 
