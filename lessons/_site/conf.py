@@ -67,9 +67,9 @@ SPACING = (  # what browsers space otherwise than a printed formula: what it is 
     (r'<mo(?: stretchy="false")?>&#x0007C;</mo>',
      r'<mo stretchy="false" lspace="0" rspace="0">&#x0007C;</mo>'),
     # an arrow between two formulas stands apart, a colon is followed by a space, infinity by none
-    (r"<mo>(&#x027FA;|&#x027F9;|&#x027F6;|&#x021D4;|&#x021D2;)</mo>",
+    (r"<mi>(&#x027FA;|&#x027F9;|&#x027F6;)</mi>",
      r'<mo lspace="0.5em" rspace="0.5em">\1</mo>'),
-    (r"<mo>&#x0003A;</mo>", '<mo lspace="0.1em" rspace="0.3em">&#x0003A;</mo>'),
+    ("<mi>:</mi>", '<mo lspace="0.1em" rspace="0.3em">:</mo>'),
     (r"<mo>&#x0221E;</mo>", "<mi>&#x0221E;</mi>"),
     # a minus after a relation or a bracket is a sign
     (rf"((?:{RELATION}|{OPENING})</mo><mo)>(&#x02212;|&#x0002B;|&#x000B1;)",

@@ -23,7 +23,7 @@ document.querySelectorAll("div.cell_output pre").forEach((printed) => {
   if (!columns.test(printed.textContent)) return;
   printed.classList.add("columns");
   const pieces = printed.textContent.split(/(\n)/).map((line) => {
-    if (line.length < 90 || columns.test(line)) return line;
+    if (line.length < 90 || /\S {2,}\S/.test(line)) return line;
     const sentence = document.createElement("span");
     sentence.className = "sentence";
     sentence.textContent = line;
