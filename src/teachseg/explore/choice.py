@@ -108,7 +108,7 @@ def choice_frame(
                 if hit.object >= 0)
     said = ", ".join(f"{names[hit.label - 1]} {hit.score:.2f} at ({hit.row}, {hit.column})"
                      for hit in hits[:SAID]) + (", ..." if len(hits) > SAID else "")
-    last = f"; the last was chosen at {hits[-1].value:.3f}" if hits else ""
+    last = f"; the last was chosen at {round(hits[-1].value, 3) + 0.0:.3f}" if hits else ""
     caption = (f"Scene {scene}, alpha {alpha:.2f}, step {shown} of {len(choice.seeds)} seeds: "
                f"{said or 'no seed above the floor'}{last}. Objects found: {len(objects)} of "
                f"{len(one.labels)}; seeds on an object that is found already: {again}.")
