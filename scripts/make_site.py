@@ -304,7 +304,7 @@ def read_strips(stem: str, cells: list) -> dict[int, list[dict]]:
             if not (STRIPS / stem / frame["file"]).is_file()]
     if sweeps != set(found) or lost:
         raise SystemExit(f"The strips of {stem}.ipynb are not those of its sweeps. Draw them: "
-                         f"python scripts/make_strips.py {stem}")
+                         f"python scripts/make_strips.py notebooks/{stem}.ipynb")
     return found
 
 

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
 import install  # noqa: E402
+import make_site  # noqa: E402
 from test_lessons import COURSE, LINK, spans, text, ways  # noqa: E402
 
 from teachseg.exercises.registry import all_exercises  # noqa: E402
@@ -50,6 +51,8 @@ def test_the_ways_through_are_the_map_s():
     map_ = ways(text(ROOT / "lessons" / "00_start_here.md"))
     assert [spans(lessons) | last for _, lessons in said] == list(map_.values())
     assert len(said) == 3
+    assert dict(said) == make_site.PATHS  # the site's first page
+    assert f"Each ends with {make_site.LAST}," in text(README)
 
 
 @pytest.mark.parametrize("target", re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README.read_text("utf-8")))

@@ -78,7 +78,7 @@ def test_a_missing_notebook_and_a_missing_output_are_named(tmp_path, monkeypatch
 def test_sweeps_without_their_strips_are_named(tmp_path, monkeypatch):
     cells = nbformat.read(ROOT / "notebooks" / "05_rpn.ipynb", as_version=4).cells
     assert make_site.read_strips("05_rpn", cells)
-    said = r"strips of 05_rpn.ipynb .* python scripts/make_strips.py 05_rpn"
+    said = r"strips of 05_rpn.ipynb .* python scripts/make_strips.py notebooks/05_rpn"
     with pytest.raises(SystemExit, match=said):
         make_site.read_strips("05_rpn", cells[:20])  # strips of sweeps that are no longer there
     shutil.copytree(make_site.STRIPS / "05_rpn", tmp_path / "05_rpn")
