@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -43,7 +44,7 @@ PATHS = {"only Mask R-CNN": "00 to 06, 10, 20 to 22", "from MNC to Mask R-CNN": 
          "without proposals": "00 to 03, 30 to 33"}
 LAST = "40 to 42"  # all ways end with these
 LINK = re.compile(r"(?<!!)\[([^\]\n]*)\]\((?!https?:)([^()\s#]+)(?:#[^()\s]*)?\)")
-SETUP = 'find_spec("teachseg") is None'  # a notebook's cell that is for other machines
+LISTING = r"^(`{3,}).*?^\1$"  # code of several lines, between two fences
 
 
 def repository() -> str:
@@ -103,10 +104,17 @@ def spelling(word: str) -> str:
 
 def raised(text: str) -> str:
     """AP^r as it is printed, with the r raised; in code it stays as it is."""
-    pieces = re.split(r"(^(`{3,}).*?^\2$|`[^`\n]+`)", text, flags=re.M | re.S)
-    for i in range(0, len(pieces), 3):  # what stands between code
-        pieces[i] = re.sub(r"AP\\?\^r\b", "AP<sup>r</sup>", pieces[i])
-    return "".join(piece for i, piece in enumerate(pieces) if i % 3 < 2)
+    return between(rf"{LISTING}|`[^`\n]+`", text,
+                   lambda words: re.sub(r"AP\\?\^r\b", "AP<sup>r</sup>", words))
+
+
+def between(kept: str, text: str, change: Callable[[str], str]) -> str:
+    """The text with all changed that stands between what the pattern finds, which is kept."""
+    parts, end = [], 0
+    for found in re.finditer(kept, text, flags=re.M | re.S):
+        parts += [change(text[end : found.start()]), found[0]]
+        end = found.end()
+    return "".join([*parts, change(text[end:])])
 
 
 def outside(text: str, page: Path) -> str:
@@ -155,12 +163,12 @@ def linked(text: str, pages: list[Path]) -> str:
         return re.sub(r"\d\d", lambda number: f"[{number[0]}](../lessons/{stems[number[0]]}.md)"
                       if number[0] in stems else number[0], found[0])
 
-    pieces = re.split(r"(^(`{3,}).*?^\2$)", text, flags=re.M | re.S)
-    for i in range(0, len(pieces), 3):  # what stands between listings
-        piece = re.sub(r"(?<![\[`])`([a-z_]+(?:\.\w+)+)`(?![\]`])", code, pieces[i])
-        pieces[i] = re.sub(r"\b[Ll]essons?:? \d\d(?:(?:, | and | to )\d\d)*\b(?![^\[\n]*\])",
-                           lesson, piece)
-    return "".join(piece for i, piece in enumerate(pieces) if i % 3 < 2)
+    def both(words: str) -> str:
+        words = re.sub(r"(?<![\[`])`([a-z_]+(?:\.\w+)+)`(?![\]`])", code, words)
+        return re.sub(r"\b[Ll]essons?:? \d\d(?:(?:, | and | to )\d\d)*\b(?![^\[\n]*\])", lesson,
+                      words)
+
+    return between(LISTING, text, both)
 
 
 # ---- the first page -----------------------------------------------------------------------------
@@ -253,7 +261,7 @@ def notebook_page(path: Path, static: Path) -> nbformat.NotebookNode:
     for number, cell in enumerate(notebook.cells):
         cells.append(cell)
         describe_pictures(cell)
-        if cell.cell_type == "code" and SETUP in cell.source:
+        if set_address.installs(cell):  # for other machines
             cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
         for strip in strips.get(number, []):
             cells.append(nbformat.v4.new_markdown_cell(strip_html(path.stem, strip)))

@@ -60,8 +60,8 @@ def begin(number: str, slug: str, title: str) -> tuple[Path, Path]:
         if cell.cell_type == "markdown":
             cell.source = filled(cell.source, number, slug, title)
     clean(notebook)
+    set_address.set_cells(notebook, set_address.address(), path.name)
     write(notebook, path)
-    set_address.set_notebook(path, set_address.address())
     text = (TEMPLATES / "TEMPLATE.md").read_text("utf-8")
     text = text.replace("title: TITLE", f"title: {json.dumps(title, ensure_ascii=False)}", 1)
     page.write_text(filled(text, number, slug, title), "utf-8")

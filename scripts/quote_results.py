@@ -17,8 +17,7 @@ import sys
 from pathlib import Path
 
 import nbformat
-import yaml
-from make_site import PARTS, module_of
+from make_site import PARTS, facts_of, module_of
 
 from teachseg import checkpoints
 from teachseg.tables import report, runs
@@ -72,7 +71,7 @@ def lessons() -> str:
     lines = ["| | lesson | notebook | in the library |", "| --- | --- | --- | --- |"]
     part = ""
     for page in sorted((ROOT / "lessons").glob("[0-9][0-9]_*.md")):
-        facts = yaml.safe_load(page.read_text("utf-8").split("---\n", 2)[1])
+        facts, _ = facts_of(page)
         names = dict.fromkeys(module_of(name) for name in facts["symbols"])
         names = [name for name in names if name and not name.startswith("explore.")]
         modules = ", ".join(f"`{name}`" for name in names[:3])

@@ -12,7 +12,6 @@ wheel that lies beside the notebook. Tests hold all of them equal to what this s
 import re
 import sys
 import tomllib
-from pathlib import Path
 
 import nbformat
 from make_notebooks import NOTEBOOKS, ROOT, write
@@ -94,16 +93,14 @@ def installs(cell: nbformat.NotebookNode) -> bool:
     return cell.cell_type == "code" and cell.source.startswith(FIRST.splitlines()[0])
 
 
-def set_notebook(path: Path, where: str | None) -> None:
+def set_cells(notebook: nbformat.NotebookNode, where: str | None, name: str) -> None:
     """A notebook's title and first cell; its outputs stay, for the cell prints nothing."""
-    notebook = nbformat.read(path, as_version=4)
     first = next(cell for cell in notebook.cells if cell.cell_type == "code")
     if not installs(first):
-        raise SystemExit(f"{path.name}: the first code cell is not the one that installs the "
-                         "library. Begin it as TEMPLATE.ipynb does.")
-    notebook.cells[0].source = title(notebook.cells[0].source, where, path.name)
+        raise SystemExit(f"{name}: the first code cell is not the one that installs the library. "
+                         "Begin it as TEMPLATE.ipynb does.")
+    notebook.cells[0].source = title(notebook.cells[0].source, where, name)
     first.source = first_cell(where)
-    write(notebook, path)
 
 
 def main(words: list[str]) -> None:
@@ -117,7 +114,9 @@ def main(words: list[str]) -> None:
         file = ROOT / name
         file.write_text(change(file.read_text("utf-8"), where), "utf-8")
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
-        set_notebook(path, where)
+        notebook = nbformat.read(path, as_version=4)
+        set_cells(notebook, where, path.name)
+        write(notebook, path)
     print(f"The address is {where or 'taken out'}.")
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACE = ROOT / "runs" / "versions"
@@ -42,8 +43,7 @@ def lowest(requirements: list[Requirement]) -> dict[str, str]:
     for one in requirements:
         (bound,) = [part.version for part in one.specifier if part.operator == ">="]
         name = canonicalize_name(one.name)
-        bounds[name] = max(bounds.get(name, bound), bound, key=lambda v: [int(n) for n in
-                                                                         v.split(".")])
+        bounds[name] = max(bounds.get(name, bound), bound, key=Version)
     return bounds
 
 

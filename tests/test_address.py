@@ -9,11 +9,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import set_address
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import set_address  # noqa: E402
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SOMEWHERE = "https://github.com/some-one/the.course"

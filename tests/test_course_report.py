@@ -1,16 +1,13 @@
 """The report of what the course consists of: counted by hand on a small one, then the course."""
 
-import sys
 from pathlib import Path
 
+import course_report
 import nbformat
 import pytest
+from course_report import BOUNDS, Row, measure, outliers, table
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import course_report  # noqa: E402
-from course_report import BOUNDS, Row, measure, outliers, table  # noqa: E402
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 

@@ -17,15 +17,13 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from make_site import spelling as term
 
 from teachseg.papers import deep_metric, mnc
 from teachseg.papers.mask_rcnn import Config
 from teachseg.train import TrainConfig
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from make_site import spelling as term  # noqa: E402
 
 PAGES = sorted((ROOT / "lessons").glob("*.md"))
 LESSONS = [page for page in PAGES if re.match(r"\d\d_", page.name)]
@@ -297,7 +295,6 @@ def test_the_disk_and_the_versions_are_those_that_the_project_names():
 
 
 def test_the_page_on_the_floors_is_what_the_imports_say():
-    sys.path.insert(0, str(ROOT / "tests"))
     draw_floors, test_imports = map(importlib.import_module, ("draw_floors", "test_imports"))
     floors = {part: floor for floor, parts in draw_floors.FLOORS.items() for part in parts}
     assert floors == test_imports.FLOORS

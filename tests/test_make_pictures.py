@@ -2,11 +2,12 @@
 
 import copy
 import io
-import sys
 from pathlib import Path
 
+import make_pictures as mp
 import pytest
 import torch
+from make_pictures import PAPERS, PICTURES, SCORE, SHARE, Moment
 from PIL import Image
 
 import teachseg
@@ -18,10 +19,6 @@ from teachseg.mistakes import judge_image
 from teachseg.structures import Targets
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import make_pictures as mp  # noqa: E402
-from make_pictures import PAPERS, PICTURES, SCORE, SHARE, Moment  # noqa: E402
 
 SHEET, GIF = PICTURES / "three_papers.png", PICTURES / "box.gif"
 ROWS, COLUMNS = 3, 5

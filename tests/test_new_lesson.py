@@ -1,18 +1,15 @@
 """The templates: what a new lesson begins as keeps the course's rules before a word is written."""
 
 import re
-import sys
 from pathlib import Path
 
 import nbformat
+import new_lesson
 import pytest
 import yaml
+from test_lessons import KEYS, found, glossary, term
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
-
-import new_lesson  # noqa: E402
-from test_lessons import KEYS, found, glossary, term  # noqa: E402
 
 
 @pytest.fixture

@@ -14,12 +14,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from test_lessons import COURSE as LESSONS
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
-
-from test_lessons import COURSE as LESSONS  # noqa: E402
-
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 COURSE = [f"{number}_{slug}" for number, slug in LESSONS.items()]
 

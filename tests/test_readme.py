@@ -5,21 +5,17 @@ address in test_address.py.
 """
 
 import re
-import sys
 from pathlib import Path
 
+import install
+import make_site
 import pytest
 from PIL import Image
+from test_lessons import COURSE, LINK, spans, text, ways
+
+from teachseg.exercises.registry import all_exercises
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
-
-import install  # noqa: E402
-import make_site  # noqa: E402
-from test_lessons import COURSE, LINK, spans, text, ways  # noqa: E402
-
-from teachseg.exercises.registry import all_exercises  # noqa: E402
-
 README = ROOT / "README.md"
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md"]
 

@@ -1,15 +1,12 @@
 """Which versions scripts/try_versions.py asks for; installing them is tried by hand."""
 
-import sys
 from pathlib import Path
 
 import pytest
+import try_versions
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import try_versions  # noqa: E402
 
 
 def as_pins(lines: list[str]) -> dict[str, str]:

@@ -18,14 +18,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import make_site
 import nbformat
 import pytest
+import site_library
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import make_site  # noqa: E402
-import site_library  # noqa: E402
 
 STEMS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb"))
 STRIPS = {path.parent.name: json.loads(path.read_text("utf-8"))

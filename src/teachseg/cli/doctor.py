@@ -17,11 +17,12 @@ from typing import Annotated, NamedTuple
 import typer
 
 from teachseg import __version__
+from teachseg.cli.completion import MODELS
 from teachseg.cli.options import SHIPPED
 from teachseg.cli.printing import print_table
 from teachseg.cli.program import app, examples
 
-CHECKPOINTS = ("mask_rcnn", "mnc", "deep_metric", "course_backbone")  # that the course brings
+CHECKPOINTS = (*MODELS, "course_backbone")  # that the course brings
 DISK_NEEDED = 2e9  # bytes that runs, checkpoints and pictures may take
 
 
